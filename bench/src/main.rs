@@ -1,0 +1,2 @@
+//! plainsight-bench
+fn main() {}

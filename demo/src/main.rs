@@ -1,0 +1,2 @@
+//! plainsight-demo
+fn main() {}

@@ -1,0 +1,1 @@
+//! plainsight-istio-test

@@ -1,0 +1,1 @@
+//! plainsight: which callers would break under STRICT.

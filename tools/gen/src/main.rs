@@ -1,0 +1,2 @@
+//! plainsight-gen
+fn main() {}

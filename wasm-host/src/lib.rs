@@ -1,0 +1,1 @@
+//! plainsight-wasm-host
