@@ -1,1 +1,26 @@
-//! plainsight-wasm-host
+//! Envoy's side of proxy-wasm ABI 0.2.1, played for tests of the real module.
+//!
+//! [`Proxy`] is the process, [`Vm`] one of its workers; connections, requests, statuses and the clock are scripted, so that a
+//! test is noise-free and can show what a real Envoy shows rarely: a quicker worker, an undecodable property, a full table.
+//! The module is interpreted by `wasmi`. This crate knows Envoy and Istio, and nothing of the filter inside the module.
+
+mod facts;
+mod host_state;
+mod imports;
+mod metric_store;
+mod proxy;
+mod shared_values;
+mod status;
+mod tags;
+mod tally;
+mod vm;
+
+pub use facts::{Answer, Connection, Facts, Headers, Names, Request};
+pub use host_state::{Interfered, Interference};
+pub use metric_store::{Kind, MetricStore};
+pub use proxy::Proxy;
+pub use shared_values::SharedValues;
+pub use status::Status;
+pub use tags::{Exposed, STOCK_TAGS, TagRegexes};
+pub use tally::Tally;
+pub use vm::{Accepted, Exchange, Plugin, Vm, header_values};

@@ -1,0 +1,138 @@
+//! One Envoy process: the module it loaded, and what its workers share.
+
+use crate::{
+    facts::{Facts, Names},
+    host_state::{HostState, Process},
+    imports,
+    metric_store::MetricStore,
+    shared_values::SharedValues,
+    vm::Vm,
+};
+use anyhow::{Context, Result, ensure};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+use wasmi::{Engine, Linker, Module, Store};
+
+/// The export that says which ABI a module speaks.
+const ABI: &str = "proxy_abi_version_0_2_1";
+
+/// A process that runs one module on any number of workers.
+pub struct Proxy {
+    module: Module,
+    linker: Linker<HostState>,
+    process: Process,
+}
+
+impl Proxy {
+    /// Compiles `wasm` (binary or text format) for a sidecar of the workload `web` in namespace `shop` with an inbound
+    /// listener, under the property names of Envoy 1.33 and later. The clock starts at 2026-01-01T00:00:00Z.
+    ///
+    /// # Errors
+    ///
+    /// The bytes are no module, or it does not speak ABI 0.2.1.
+    pub fn load(wasm: &[u8]) -> Result<Self> {
+        let engine = Engine::default();
+        let module = Module::new(&engine, wasm).context("module: not valid WebAssembly")?;
+        ensure!(
+            module.get_export(ABI).is_some(),
+            "module: missing export: {ABI}"
+        );
+        let mut linker = Linker::new(&engine);
+        imports::offer(&mut linker)?;
+        let process = Process {
+            metrics: MetricStore::default(),
+            shared: SharedValues::default(),
+            clock: Rc::new(Cell::new(1_767_225_600_000_000_000)),
+            node: Rc::new(RefCell::new(Names::Xds.node("web", "shop"))),
+            listener: Rc::new(RefCell::new(Names::Xds.listener(1))),
+            next_connection: Rc::new(Cell::new(0)),
+        };
+        Ok(Self {
+            module,
+            linker,
+            process,
+        })
+    }
+
+    /// The same module in a process of its own: nothing shared with this one, nothing compiled again.
+    pub fn another(&self) -> Self {
+        let process = Process {
+            metrics: MetricStore::default(),
+            shared: SharedValues::default(),
+            clock: Rc::new(Cell::new(self.process.clock.get())),
+            node: Rc::new(RefCell::new(self.process.node.borrow().clone())),
+            listener: Rc::new(RefCell::new(self.process.listener.borrow().clone())),
+            next_connection: Rc::new(Cell::new(0)),
+        };
+        Self {
+            module: self.module.clone(),
+            linker: self.linker.clone(),
+            process,
+        }
+    }
+
+    /// A VM for one worker, initialised and without a plugin.
+    ///
+    /// # Errors
+    ///
+    /// An import that Envoy does not offer, no allocator, or a trap while starting.
+    pub fn worker(&self) -> Result<Vm> {
+        let state = HostState::new(self.process.clone());
+        let mut store = Store::new(self.module.engine(), state);
+        let instance = self
+            .linker
+            .instantiate_and_start(&mut store, &self.module)
+            .context("module: cannot be linked")?;
+        Vm::start(store, instance)
+    }
+
+    /// The names that the module exports as functions.
+    pub fn exported_functions(&self) -> Vec<String> {
+        self.module
+            .exports()
+            .filter(|export| export.ty().func().is_some())
+            .map(|export| export.name().to_owned())
+            .collect()
+    }
+
+    /// The names that the module imports, all from whatever modules it names.
+    pub fn imported(&self) -> Vec<String> {
+        self.module
+            .imports()
+            .map(|import| format!("{}.{}", import.module(), import.name()))
+            .collect()
+    }
+
+    /// The metrics of all workers together.
+    pub fn metrics(&self) -> &MetricStore {
+        &self.process.metrics
+    }
+
+    /// The shared data of all workers.
+    pub fn shared(&self) -> &SharedValues {
+        &self.process.shared
+    }
+
+    /// Replaces what the proxy says of itself.
+    pub fn set_node(&self, facts: Facts) {
+        *self.process.node.borrow_mut() = facts;
+    }
+
+    /// Replaces what the listener says of itself.
+    pub fn set_listener(&self, facts: Facts) {
+        *self.process.listener.borrow_mut() = facts;
+    }
+
+    /// Lets time pass.
+    pub fn advance(&self, seconds: u64) {
+        let clock = &self.process.clock;
+        clock.set(clock.get() + seconds * 1_000_000_000);
+    }
+
+    /// The time in whole seconds since the epoch.
+    pub fn seconds(&self) -> u64 {
+        self.process.clock.get() / 1_000_000_000
+    }
+}
