@@ -1,0 +1,70 @@
+//! What Istio's metadata says of a caller without mutual TLS: a claim, for the caller may have forged it. It
+//! stands in a metric of its own and in no other series.
+
+use super::Vm;
+use crate::census::{Admission, Roll};
+use crate::host::Host;
+use crate::metrics::Label;
+use crate::property::Property;
+use crate::series::{Part, SeriesId, Subject};
+
+/// Claims kept for one address.
+const MOST_PER_ADDRESS: u32 = 4;
+/// Names of workloads and namespaces are DNS names: 253 bytes at most (RFC 1123).
+const MOST_NAME: usize = 253;
+
+impl<H: Host> Vm<H> {
+    /// Asks once for each connection, and once more at its first request, for the metadata of HTTP callers comes
+    /// with the request.
+    pub(super) fn ask_claims(&mut self, root: u32, series: SeriesId) {
+        // Whoever has no series of its own has no claims either.
+        let caller = self
+            .series
+            .get(series)
+            .filter(|series| !series.is_overflow());
+        let Some(ip) = caller.map(|series| String::from(series.source_ip())) else {
+            return;
+        };
+        let workload = self.access.text(Property::CLAIMED_WORKLOAD, MOST_NAME);
+        let namespace = self.access.text(Property::CLAIMED_NAMESPACE, MOST_NAME);
+        let (Ok(workload), Ok(namespace)) = (workload, namespace) else {
+            return;
+        };
+        if workload.is_none() && namespace.is_none() {
+            return;
+        }
+        let Some(root) = self.roots.find(root) else {
+            return;
+        };
+        let (workload, namespace) = (workload.unwrap_or_default(), namespace.unwrap_or_default());
+        let form = root.settings.labels;
+        let mut labels = String::new();
+        form.push(&mut labels, Label::SourceIp, &ip);
+        form.push(&mut labels, Label::ClaimedWorkload, &workload);
+        form.push(&mut labels, Label::ClaimedWorkloadNamespace, &namespace);
+        if self.series.find(&labels).is_some() {
+            return;
+        }
+        let limit = root.settings.max_callers;
+        let entry = [ip.as_str(), &workload, &namespace].join(" ");
+        let of_address = ["claims/", &ip].concat();
+        let here = Roll {
+            name: &of_address,
+            limit: MOST_PER_ADDRESS,
+            small: true,
+        };
+        let all = Roll {
+            name: "claims",
+            limit,
+            small: false,
+        };
+        if self.census.admit(&mut self.access, here, &entry) == Admission::Full
+            || self.census.admit(&mut self.access, all, &entry) == Admission::Full
+        {
+            return;
+        }
+        let series = self.series.add(&labels, form, Subject::Claim, &ip, false);
+        self.series
+            .record(&mut self.access, series, Part::Claims, 1);
+    }
+}
