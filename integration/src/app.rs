@@ -39,6 +39,14 @@ impl App {
     /// # Errors
     /// No port, or no certificate for its own TLS.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
+    }
+
+    /// Starts on `address`, in a network namespace of the test's own.
+    ///
+    /// # Errors
+    /// The address is taken, or no certificate for its own TLS.
+    pub async fn start_at(address: SocketAddr) -> anyhow::Result<Self> {
         let identity = Authority::new("the application's own")?.without_uri()?;
         let tls =
             ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -46,7 +54,7 @@ impl App {
                 .with_no_client_auth()
                 .with_single_cert(identity.chain(), identity.key())?;
         let acceptor = TlsAcceptor::from(Arc::new(tls));
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
         let connections = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&connections);
