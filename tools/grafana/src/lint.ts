@@ -1,0 +1,20 @@
+/**
+ * Says everything that is wrong with the dashboard, and fails if anything is.
+ *
+ *     node build/src/lint.js [FILE]
+ */
+import { readFileSync } from 'node:fs';
+import { check } from './check.js';
+import { dashboardFile, rulesFile } from './files.js';
+
+const file = process.argv[2] ?? dashboardFile;
+const { problems, counted } = check(readFileSync(file, 'utf8'), readFileSync(rulesFile, 'utf8'));
+for (const { path, what } of problems) {
+  console.error(`${file}: ${path}: ${what}`);
+}
+if (problems.length > 0) {
+  console.error(`lint-grafana: ${problems.length} problems`);
+  process.exitCode = 1;
+} else {
+  console.log(`lint-grafana: ${counted.panels} panels, ${counted.queries} queries, ${counted.variables} variables: Grafana's types, PromQL and our conventions hold`);
+}
