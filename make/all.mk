@@ -1,7 +1,7 @@
 # The two lists that CI runs, named one by one: a target is in them or says why it is not.
 
-LINTS := lint-unit lint-shell lint-lists
-TESTS := test-unit test-image
+LINTS := lint-unit lint-shell lint-lists lint-bench
+TESTS := test-unit test-image test-bench
 
 # Not for every push: what is not the same on every run or needs more than a Debian with Rust.
 # A target of another part that belongs here is added here with its reason.

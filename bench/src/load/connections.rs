@@ -1,0 +1,25 @@
+//! New connections: each is opened, asked once and closed by the client.
+
+use anyhow::Result;
+
+use crate::bootstrap::DIRECT;
+use crate::load::client::{Client, LOCALHOST, Target};
+use crate::load::{Limit, spend};
+
+/// Opens connections, `at_once` of them at the same time, and gives the number of those that were answered.
+///
+/// # Errors
+/// A connection, a handshake or a request fails.
+pub async fn open_and_close(target: &Target, at_once: usize, limit: Limit) -> Result<u64> {
+    let targets = vec![target.clone(); at_once];
+    let (served, _) = spend(limit, targets, |target, budget| async move {
+        let mut served = 0;
+        while budget.take() {
+            drop(Client::open(target.clone(), DIRECT.to_owned(), LOCALHOST).await?);
+            served += 1;
+        }
+        Ok((served, target))
+    })
+    .await?;
+    Ok(served)
+}
