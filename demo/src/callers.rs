@@ -1,0 +1,124 @@
+//! The cast: who calls, from where, speaking what, and who they are in Kubernetes.
+
+use std::fmt::Write as _;
+
+use plainsight_integration::callers::{Caller, Tls, TlsVersion};
+
+use crate::places::Places;
+
+/// The SPIFFE id of the server.
+pub const ORDERS: &str = "spiffe://cluster.local/ns/shop/sa/orders";
+/// The SPIFFE id of the caller with a sidecar.
+pub const STOREFRONT: &str = "spiffe://cluster.local/ns/shop/sa/storefront";
+
+/// What Kubernetes knows of a caller's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Home {
+    /// A pod whose Deployment stands behind a ReplicaSet.
+    Deployment(&'static str, &'static str),
+    /// A pod of a Job that a CronJob made.
+    CronJob(&'static str, &'static str),
+    /// A pod of a StatefulSet.
+    StatefulSet(&'static str, &'static str),
+    /// A node; its pods with `hostNetwork` have the same address.
+    Node(&'static str),
+    /// No pod at all.
+    Machine,
+}
+
+/// One caller.
+pub struct Member {
+    /// The address it calls from.
+    pub address: &'static str,
+    /// Who it is.
+    pub home: Home,
+    /// What it does, as the demo announces it.
+    pub does: &'static str,
+}
+
+/// The callers in the order they call.
+pub const CAST: [Member; 6] = [
+    Member {
+        address: "127.0.0.10",
+        home: Home::Deployment("shop", "storefront"),
+        does: "the storefront, through its sidecar: HTTP and TCP",
+    },
+    Member {
+        address: "127.0.0.21",
+        home: Home::CronJob("billing", "legacy-cron"),
+        does: "a CronJob without a sidecar: plain HTTP, also on a port that no Service declares",
+    },
+    Member {
+        address: "127.0.0.22",
+        home: Home::Node("node-1"),
+        does: "a kubelet's probe, from its node's address",
+    },
+    Member {
+        address: "127.0.0.23",
+        home: Home::StatefulSet("monitoring", "prometheus"),
+        does: "a Prometheus outside the mesh, scraping",
+    },
+    Member {
+        address: "127.0.0.65",
+        home: Home::Machine,
+        does: "a virtual machine: plain TCP, its address named in the configuration",
+    },
+    Member {
+        address: "127.0.0.25",
+        home: Home::Deployment("finance", "reports"),
+        does: "a client with TLS of its own, which the sidecar passes through",
+    },
+];
+
+/// The cast as the demo announces it.
+pub fn cast() -> String {
+    let mut text = String::new();
+    for Member { address, does, .. } in &CAST {
+        let _ = writeln!(text, "  {address:<11} {does}");
+    }
+    text
+}
+
+/// Everybody calls, each a number of times that the table then shows.
+///
+/// # Errors
+/// A call that did not come to its answer; PERMISSIVE serves them all.
+pub async fn call(places: &Places) -> anyhow::Result<()> {
+    let [_, cron, probe, scraper, machine, reports] = CAST.map(|member| member.address);
+    // The application next to the client's sidecar, whose address is not the one the server sees.
+    for _ in 0..5 {
+        Caller::http1("127.0.0.1")
+            .get(places.address(8001), "/orders")
+            .await?;
+    }
+    Caller::bytes("127.0.0.1")
+        .call(places.address(8002))
+        .await?;
+
+    for _ in 0..3 {
+        Caller::http1(cron)
+            .get(places.address(8080), "/orders/export")
+            .await?;
+    }
+    Caller::http1(cron)
+        .get(places.address(7777), "/debug")
+        .await?;
+    let probe = Caller::http1(probe).with_header("user-agent", "kube-probe/1.31");
+    for _ in 0..4 {
+        probe.get(places.address(8080), "/healthz").await?;
+    }
+    let scraper = Caller::http1(scraper).with_header("user-agent", "Prometheus/2.53.0");
+    let mut connection = scraper.connect(places.address(8080)).await?;
+    for _ in 0..2 {
+        connection.exchange("/metrics").await?;
+    }
+    connection.close().await;
+    for _ in 0..2 {
+        Caller::bytes(machine).call(places.address(9000)).await?;
+    }
+    Caller::http1(reports)
+        .over(Tls::own(TlsVersion::V1_3))
+        .get(places.address(7000), "/report")
+        .await?;
+    Ok(())
+}

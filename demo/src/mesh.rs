@@ -1,0 +1,189 @@
+//! The two sidecars, the application behind one of them, and their end.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use plainsight_integration::app::App;
+use plainsight_integration::envoy::Envoy;
+use plainsight_integration::pki::{Authority, Identity};
+use tempfile::TempDir;
+
+use crate::callers::{self, CAST, ORDERS, STOREFRONT};
+use crate::example::Example;
+use crate::places::Places;
+use crate::table::{Row, rows};
+
+/// Everything the callers meet; dropping it ends both Envoys and the application.
+pub struct DemoMesh {
+    server: Envoy,
+    client: Envoy,
+    places: Places,
+    _app: App,
+    _certificates: TempDir,
+}
+
+impl DemoMesh {
+    /// Starts the application and both sidecars.
+    ///
+    /// # Errors
+    /// `PLAINSIGHT_ENVOY` or `PLAINSIGHT_WASM` names no file, or Envoy refuses its configuration (then the last lines
+    /// of its log are in the message).
+    pub async fn start() -> anyhow::Result<Self> {
+        let module = plainsight_integration::module_path()
+            .context("the module: run make demo, which builds it")?;
+        let app = App::start().await?;
+        let certificates = tempfile::Builder::new()
+            .prefix("plainsight-demo-")
+            .tempdir()?;
+        let mut places = Places::take(app.address().port())?;
+        places.put("/etc/plainsight/plainsight.wasm", module);
+
+        let authority = Authority::new("the demo's mesh")?;
+        let mut start =
+            async |name: &str, spiffe: &str, example: fn(&Places) -> anyhow::Result<Example>| {
+                let folder = certificates.path().join(name);
+                write_identity(&folder, &authority, &authority.spiffe(spiffe)?)?;
+                places.put("/etc/certs/cert-chain.pem", folder.join("cert-chain.pem"));
+                places.put("/etc/certs/key.pem", folder.join("key.pem"));
+                places.put("/etc/certs/root-cert.pem", folder.join("root-cert.pem"));
+                Envoy::start(&example(&places)?)
+                    .await
+                    .with_context(|| format!("the {name}'s sidecar"))
+            };
+        let server = start("server", ORDERS, Example::server).await?;
+        let client = start("client", STOREFRONT, Example::client).await?;
+        Ok(Self {
+            server,
+            client,
+            places,
+            _app: app,
+            _certificates: certificates,
+        })
+    }
+
+    /// Everybody calls; then what the filter says of them, each caller of the cast with at least one row.
+    ///
+    /// # Errors
+    /// A call failed, or a caller is still missing from the metrics after a minute.
+    pub async fn call_and_read(&self) -> anyhow::Result<Vec<Row>> {
+        callers::call(&self.places).await?;
+        let scrape = self
+            .server
+            .scrape_until("every caller is in the metrics", |scrape| {
+                let rows = rows(scrape);
+                let seen: BTreeSet<&str> = rows
+                    .iter()
+                    .map(|row| row.source_ip.as_deref().unwrap_or(&row.caller))
+                    .collect();
+                for address in CAST.iter().map(|member| member.address) {
+                    let name = if address == CAST[0].address {
+                        STOREFRONT
+                    } else {
+                        address
+                    };
+                    ensure!(seen.contains(name), "no metric for {name}");
+                }
+                Ok(())
+            })
+            .await?;
+        Ok(rows(&scrape))
+    }
+
+    /// Where the server's sidecar shows its metrics.
+    pub fn stats_url(&self) -> String {
+        format!("http://{}/stats/prometheus", self.server.admin_address())
+    }
+
+    /// The admin interface of the server's sidecar.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.server.admin_address()
+    }
+
+    /// An error of the demo, with the end of an Envoy's log when that Envoy has died.
+    pub fn explain(&mut self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
+        let error = match outcome {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        for (name, envoy) in [("server", &mut self.server), ("client", &mut self.client)] {
+            if !envoy.is_running() {
+                bail!(
+                    "{error:#}\nthe {name}'s Envoy has ended; the last lines of its log:\n{}",
+                    envoy.log_tail()
+                );
+            }
+        }
+        Err(error)
+    }
+
+    /// Returns when an Envoy has ended by itself, always as an error.
+    ///
+    /// # Errors
+    /// Which Envoy it was.
+    pub async fn watch(&mut self) -> anyhow::Result<()> {
+        loop {
+            ensure!(self.server.is_running(), "the server's Envoy has ended");
+            ensure!(self.client.is_running(), "the client's Envoy has ended");
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    }
+
+    /// What a person can try while everything runs.
+    pub fn addresses_to_try(&self) -> String {
+        let mut text = String::new();
+        let at = |documented| self.places.address(documented);
+        let _ = writeln!(
+            text,
+            "Try it; the application answers with the headers it received:"
+        );
+        let _ = writeln!(
+            text,
+            "  curl --interface 127.0.0.99 http://{}/     a caller of your own, plaintext",
+            at(8080)
+        );
+        let _ = writeln!(
+            text,
+            "  curl http://{}/                            the same through the client's sidecar",
+            at(8001)
+        );
+        let _ = writeln!(
+            text,
+            "  curl -k --interface 127.0.0.98 https://{}/ TLS of its own, passed through",
+            at(7000)
+        );
+        let _ = writeln!(text, "  curl -s {} | grep ^plainsight_", self.stats_url());
+        let _ = writeln!(
+            text,
+            "Listening: 8080 (http) on {}, 9000 (tcp) on {}, 7000 (no protocol) on {}, 7777",
+            at(8080),
+            at(9000),
+            at(7000)
+        );
+        let _ = writeln!(
+            text,
+            "  (undeclared) on {}; the client's sidecar on {} and {}",
+            at(7777),
+            at(8001),
+            at(8002)
+        );
+        let _ = writeln!(
+            text,
+            "Admin: server http://{}, client http://{}",
+            self.server.admin_address(),
+            self.client.admin_address()
+        );
+        text
+    }
+}
+
+fn write_identity(folder: &Path, authority: &Authority, identity: &Identity) -> anyhow::Result<()> {
+    std::fs::create_dir(folder)?;
+    std::fs::write(folder.join("cert-chain.pem"), &identity.certificate_pem)?;
+    std::fs::write(folder.join("key.pem"), &identity.key_pem)?;
+    std::fs::write(folder.join("root-cert.pem"), authority.pem())?;
+    Ok(())
+}

@@ -1,0 +1,15 @@
+# The demo: the whole of plainsight on two real Envoys and a real Prometheus, on loopback.
+
+.PHONY: demo
+demo: $(WASM) ## who would break under STRICT, shown on real Envoys; KEEP=1 keeps them running
+	@tools/setup apt prometheus
+	@cargo build --quiet --locked --package plainsight-demo
+	@envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
+	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(WASM) KEEP='$(KEEP)' \
+		cargo run --quiet --locked --package plainsight-demo
+
+.PHONY: test-demo
+test-demo: $(WASM) ## run the demo and check the facts it prints
+	@tools/setup apt prometheus
+	@envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
+	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(WASM) cargo test --locked --package plainsight-demo
