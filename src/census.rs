@@ -4,11 +4,10 @@
 //! entries) and one counter, each changed by compare-and-swap: at most `limit` entries, each exactly once.
 //! Shared data takes a process-wide lock, so it is asked for new entries only, never on a warm request.
 
-use crate::hashing::{self, Map};
+use crate::hashing;
 use crate::host::{Host, Status};
 use crate::property::Access;
 use crate::trouble::push_number;
-use std::rc::Rc;
 
 /// Every Istio plugin shares the empty vm_id, hence one key space
 /// (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/shared_data.cc>).
@@ -47,7 +46,7 @@ pub struct Roll<'n> {
 #[derive(Debug, Default)]
 pub struct Census {
     /// Shards of full sets, as they were read; forgotten on every tick.
-    full: Map<Rc<str>, Rc<[u8]>>,
+    full: Vec<(String, Vec<u8>)>,
 }
 
 impl Census {
@@ -66,7 +65,7 @@ impl Census {
         entry: &str,
     ) -> Admission {
         let key = shard_key(roll, entry);
-        if let Some(shard) = self.full.get(key.as_str()) {
+        if let Some((_, shard)) = self.full.iter().find(|(full, _)| *full == key) {
             return if holds(shard, entry) {
                 Admission::Known
             } else {
@@ -100,10 +99,10 @@ impl Census {
                     Some(true) => place_taken = true,
                     refused => {
                         if refused == Some(false) {
-                            self.full
-                                .insert(key.as_str().into(), shard.as_slice().into());
+                            self.full.push((key, shard));
+                        } else {
+                            access.bytes = shard;
                         }
-                        access.bytes = shard;
                         return Admission::Full;
                     }
                 }

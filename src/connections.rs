@@ -203,14 +203,11 @@ impl Awaiting {
     /// A stream's response is to carry the header.
     pub fn expect(&mut self, context: u32, root: u32, header: Rc<str>) {
         if self.streams.len() >= Awaiting::MOST {
-            // Contexts are numbered upwards: the lower half is the older one.
-            let mut contexts: Vec<u32> = self.streams.keys().copied().collect();
-            contexts.sort_unstable();
-            let middle = contexts
-                .get(contexts.len() / 2)
-                .copied()
-                .unwrap_or(u32::MAX);
-            self.streams.retain(|&context, _| context >= middle);
+            // Contexts are numbered upwards: those below the mean are the older ones.
+            let sum: u64 = self.streams.keys().map(|&context| u64::from(context)).sum();
+            let streams = u64::try_from(self.streams.len()).unwrap_or(u64::MAX);
+            let mean = sum.checked_div(streams).unwrap_or(0);
+            self.streams.retain(|&context, _| u64::from(context) > mean);
         }
         if let Entry::Vacant(vacant) = self.streams.entry(context) {
             vacant.insert((root, header));

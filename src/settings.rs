@@ -2,6 +2,7 @@
 //!
 //! Parsing never fails: each faulty key takes its default, and every problem is told with its path.
 
+mod json;
 mod parse;
 
 use crate::address::Cidr;

@@ -1,6 +1,5 @@
 //! What went wrong with the host: every case counted, each kind told once in the log.
 
-use crate::hashing::Set;
 use crate::host::{Host, Level, MetricId, Status};
 use crate::metrics::Metric;
 
@@ -11,7 +10,7 @@ pub struct Trouble {
     metric: Option<MetricId>,
     /// Errors not counted yet, because the host refused the metric too.
     owed: i64,
-    told: Set<&'static str>,
+    told: Vec<&'static str>,
 }
 
 impl Trouble {
@@ -56,7 +55,8 @@ impl Trouble {
         {
             self.owed = 0;
         }
-        if self.told.insert(what) {
+        if !self.told.contains(&what) {
+            self.told.push(what);
             let mut line = String::from("plainsight: ");
             line.push_str(what);
             line.push_str(": ");
@@ -68,16 +68,16 @@ impl Trouble {
 }
 
 /// Appends a number; the formatting machinery costs more than it is worth here.
-pub fn push_number(into: &mut String, number: u32) {
-    let mut divisor: u32 = 1_000_000_000;
-    let mut started = false;
-    while let Some(digit) = number.checked_div(divisor).map(|rest| rest.rem_euclid(10)) {
-        started |= digit != 0 || divisor == 1;
-        if started {
-            into.push(char::from_digit(digit, 10).unwrap_or('0'));
-        }
-        divisor = divisor.saturating_div(10);
+pub fn push_number(into: &mut String, number: impl Into<u64>) {
+    push_digits(into, number.into());
+}
+
+fn push_digits(into: &mut String, number: u64) {
+    if let Some(rest) = number.checked_div(10).filter(|rest| *rest > 0) {
+        push_digits(into, rest);
     }
+    let digit = u32::try_from(number.rem_euclid(10)).unwrap_or(0);
+    into.push(char::from_digit(digit, 10).unwrap_or('0'));
 }
 
 #[cfg(test)]
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn numbers_are_written_in_full() {
-        for number in [0, 7, 10, 8080, 65_535, 1_000_000_000, u32::MAX] {
+        for number in [0, 7, 10, 8080, 65_535, 1_000_000_000, u64::MAX] {
             let mut out = String::new();
             push_number(&mut out, number);
             assert_eq!(out, number.to_string());

@@ -1,11 +1,10 @@
 //! JSON into [`Settings`], with every problem and its path.
 
+use super::json::{self, Json};
 use super::{Deprecation, NamedCidr, Settings};
 use crate::address::Cidr;
 use crate::date;
 use crate::metrics::LabelForm;
-use serde_json::{Map, Value};
-
 /// At most so many entries in a list, and so many problems told: a configuration is not a data set.
 const MOST_ENTRIES: usize = 1000;
 const MOST_PROBLEMS: usize = 50;
@@ -18,12 +17,18 @@ pub(super) fn parse(json: &[u8]) -> (Settings, Vec<String>) {
     if json.iter().all(u8::is_ascii_whitespace) {
         return (settings, problems.list);
     }
-    match serde_json::from_slice(json) {
-        Ok(Value::Object(object)) => read(&object, &mut settings, &mut problems),
+    match std::str::from_utf8(json).map(json::parse) {
+        Ok(Ok(Json::Object(keys))) => read(&keys, &mut settings, &mut problems),
         // An absent pluginConfig may arrive as a null.
-        Ok(Value::Null) => {}
-        Ok(other) => problems.tell("configuration", "not an object", &other),
-        Err(error) => problems.push(format!("configuration: not JSON: {error}")),
+        Ok(Ok(Json::Null)) => {}
+        Ok(Ok(other)) => problems.tell("configuration", "not an object", &other),
+        Ok(Err((line, column))) => problems.push(format!(
+            "configuration: not JSON: from line {line} column {column} on"
+        )),
+        Err(error) => problems.push(format!(
+            "configuration: not UTF-8: from byte {} on",
+            error.valid_up_to()
+        )),
     }
     (settings, problems.list)
 }
@@ -44,28 +49,34 @@ impl Problems {
         }
     }
 
-    fn tell(&mut self, path: &str, problem: &str, came: &Value) {
-        let mut came = came.to_string();
-        if let Some((cut, _)) = came.char_indices().nth(80) {
-            came.truncate(cut);
-            came.push('…');
-        }
-        self.push(format!("{path}: {problem}: {came}"));
+    fn tell(&mut self, path: &str, problem: &str, came: &Json) {
+        let mut line = [path, ": ", problem, ": "].concat();
+        let room = line.len().saturating_add(80);
+        came.quote(&mut line, room);
+        self.push(line);
     }
 }
 
-fn read(object: &Map<String, Value>, settings: &mut Settings, problems: &mut Problems) {
-    for (key, value) in object {
+fn read(keys: &[(String, Json)], settings: &mut Settings, problems: &mut Problems) {
+    let mut before: Vec<&str> = Vec::new();
+    for (key, value) in keys {
         let path = key.as_str();
+        if before.contains(&path) {
+            problems.push([path, ": given more than once, the last one counts"].concat());
+        }
+        before.push(path);
         match path {
-            "labels" => match value.as_str() {
+            "labels" => match value.text() {
                 Some("stock") => settings.labels = LabelForm::Stock,
                 Some("native") => settings.labels = LabelForm::Native,
                 _ => problems.tell(path, "not \"stock\" or \"native\"", value),
             },
             "exemptPorts" => {
                 for (path, entry) in entries(path, value, problems) {
-                    match whole(entry, 1, 65535).and_then(|port| u16::try_from(port).ok()) {
+                    match entry
+                        .whole(1, 65535)
+                        .and_then(|port| u16::try_from(port).ok())
+                    {
                         Some(port) => settings.exempt_ports.push(port),
                         None => problems.tell(&path, "not a port, 1 to 65535", entry),
                     }
@@ -78,8 +89,7 @@ fn read(object: &Map<String, Value>, settings: &mut Settings, problems: &mut Pro
             }
             "ipv4Prefix" => prefix(path, value, 32, &mut settings.ipv4_prefix, problems),
             "ipv6Prefix" => prefix(path, value, 128, &mut settings.ipv6_prefix, problems),
-            "maxCallers" => match whole(value, 1, 10_000).and_then(|most| u32::try_from(most).ok())
-            {
+            "maxCallers" => match value.whole(1, 10_000) {
                 Some(most) => settings.max_callers = most,
                 None => problems.tell(path, "not a whole number from 1 to 10000", value),
             },
@@ -88,10 +98,8 @@ fn read(object: &Map<String, Value>, settings: &mut Settings, problems: &mut Pro
             "requestHeader" => header(path, value, &mut settings.request_header, problems),
             "responseHeader" => header(path, value, &mut settings.response_header, problems),
             "deprecation" => match value {
-                Value::Null => {}
-                Value::Object(parts) => {
-                    settings.deprecation = deprecation(path, parts, problems);
-                }
+                Json::Object(parts) => settings.deprecation = deprecation(path, parts, problems),
+                Json::Null => {}
                 _ => problems.tell(path, "not an object", value),
             },
             _ => problems.tell(path, "unknown key", value),
@@ -104,8 +112,8 @@ fn read(object: &Map<String, Value>, settings: &mut Settings, problems: &mut Pro
 }
 
 /// A list's entries, each with its path.
-fn entries<'v>(path: &str, value: &'v Value, problems: &mut Problems) -> Vec<(String, &'v Value)> {
-    let Some(list) = value.as_array() else {
+fn entries<'j>(path: &str, value: &'j Json, problems: &mut Problems) -> Vec<(String, &'j Json)> {
+    let Json::List(list) = value else {
         problems.tell(path, "not a list", value);
         return Vec::new();
     };
@@ -115,44 +123,31 @@ fn entries<'v>(path: &str, value: &'v Value, problems: &mut Problems) -> Vec<(St
             list.len()
         ));
     }
-    let paths = list.iter().take(MOST_ENTRIES).enumerate();
-    paths
+    let entries = list.iter().take(MOST_ENTRIES).enumerate();
+    entries
         .map(|(at, entry)| (format!("{path}[{at}]"), entry))
         .collect()
 }
 
-/// A whole number, `1000.0` among them: a protobuf Struct knows doubles only.
-fn whole(value: &Value, least: u64, most: u64) -> Option<u64> {
-    let number = match value.as_u64() {
-        Some(number) => number,
-        None => {
-            let number = value.as_f64()?;
-            if number.fract() != 0.0 || !(0.0..=1e9).contains(&number) {
-                return None;
-            }
-            // In range and whole: nothing is cut.
-            number as u64
-        }
-    };
-    (least..=most).contains(&number).then_some(number)
-}
-
-fn prefix(path: &str, value: &Value, most: u8, into: &mut u8, problems: &mut Problems) {
-    match whole(value, 0, u64::from(most)).and_then(|bits| u8::try_from(bits).ok()) {
+fn prefix(path: &str, value: &Json, most: u8, into: &mut u8, problems: &mut Problems) {
+    match value
+        .whole(0, u32::from(most))
+        .and_then(|bits| u8::try_from(bits).ok())
+    {
         Some(bits) => *into = bits,
         None => problems.tell(path, &format!("not a prefix length, 0 to {most}"), value),
     }
 }
 
-fn boolean(path: &str, value: &Value, into: &mut bool, problems: &mut Problems) {
-    match value.as_bool() {
-        Some(value) => *into = value,
-        None => problems.tell(path, "not true or false", value),
+fn boolean(path: &str, value: &Json, into: &mut bool, problems: &mut Problems) {
+    match value {
+        Json::Bool(value) => *into = *value,
+        _ => problems.tell(path, "not true or false", value),
     }
 }
 
 /// A header's name, or null. HTTP/2 wants it in lower case (RFC 9113, section 8.2.1).
-fn header(path: &str, value: &Value, into: &mut Option<String>, problems: &mut Problems) {
+fn header(path: &str, value: &Json, into: &mut Option<String>, problems: &mut Problems) {
     let is_name = |name: &&str| {
         !name.is_empty()
             && name.len() <= MOST_TEXT
@@ -171,42 +166,43 @@ fn header(path: &str, value: &Value, into: &mut Option<String>, problems: &mut P
         "trailer",
         "keep-alive",
     ];
-    match value {
-        Value::Null => *into = None,
-        Value::String(name) => {
-            match Some(name.to_ascii_lowercase()).filter(|n| is_name(&n.as_str())) {
-                Some(name) if !TAKEN.contains(&name.as_str()) => *into = Some(name),
-                Some(_) => problems.tell(path, "a header that HTTP itself needs", value),
-                None => problems.tell(path, "not a header name", value),
-            }
+    if *value == Json::Null {
+        *into = None;
+        return;
+    }
+    let name = value.text().map(str::to_ascii_lowercase);
+    match name.filter(|name| is_name(&name.as_str())) {
+        Some(name) if TAKEN.contains(&name.as_str()) => {
+            problems.tell(path, "a header that HTTP itself needs", value);
         }
-        _ => problems.tell(path, "not a header name or null", value),
+        Some(name) => *into = Some(name),
+        None => problems.tell(path, "not a header name or null", value),
     }
 }
 
-fn named_cidr(path: &str, value: &Value, problems: &mut Problems) -> Option<NamedCidr> {
-    let Some(object) = value.as_object() else {
+fn named_cidr(path: &str, value: &Json, problems: &mut Problems) -> Option<NamedCidr> {
+    let Json::Object(parts) = value else {
         problems.tell(path, "not an object with cidr and name", value);
         return None;
     };
-    for (key, value) in object {
-        if key != "cidr" && key != "name" {
-            problems.tell(&format!("{path}.{key}"), "unknown key", value);
+    let (mut cidr, mut name) = (&Json::Null, &Json::Null);
+    for (key, value) in parts {
+        match key.as_str() {
+            "cidr" => cidr = value,
+            "name" => name = value,
+            _ => problems.tell(&[path, ".", key].concat(), "unknown key", value),
         }
     }
-    let absent = Value::Null;
-    let cidr = object.get("cidr").unwrap_or(&absent);
-    let name = object.get("name").unwrap_or(&absent);
-    let block = cidr.as_str().and_then(Cidr::parse);
+    let block = cidr.text().and_then(Cidr::parse);
     if block.is_none() {
-        problems.tell(&format!("{path}.cidr"), "not a CIDR block", cidr);
+        problems.tell(&[path, ".cidr"].concat(), "not a CIDR block", cidr);
     }
     let text = name
-        .as_str()
-        .filter(|name| !name.is_empty() && name.len() <= MOST_TEXT);
+        .text()
+        .filter(|name| (1..=MOST_TEXT).contains(&name.len()));
     if text.is_none() {
         problems.tell(
-            &format!("{path}.name"),
+            &[path, ".name"].concat(),
             "not a name of 1 to 256 bytes",
             name,
         );
@@ -217,11 +213,11 @@ fn named_cidr(path: &str, value: &Value, problems: &mut Problems) -> Option<Name
     })
 }
 
-fn deprecation(path: &str, parts: &Map<String, Value>, problems: &mut Problems) -> Deprecation {
+fn deprecation(path: &str, parts: &[(String, Json)], problems: &mut Problems) -> Deprecation {
     let mut out = Deprecation::default();
     for (key, value) in parts {
-        let path = format!("{path}.{key}");
-        let moment = value.as_str().and_then(date::parse_rfc3339);
+        let path = [path, ".", key].concat();
+        let moment = value.text().and_then(date::parse_rfc3339);
         match key.as_str() {
             "since" => match moment {
                 Some(unix) => out.since = Some(format!("@{unix}")),
@@ -231,7 +227,7 @@ fn deprecation(path: &str, parts: &Map<String, Value>, problems: &mut Problems) 
                 Some(text) => out.sunset = Some(text),
                 None => problems.tell(&path, "not an RFC 3339 date and time", value),
             },
-            "link" => match value.as_str().filter(|url| is_url(url)) {
+            "link" => match value.text().filter(|url| is_url(url)) {
                 Some(url) => out.link = Some(format!("<{url}>; rel=\"deprecation\"")),
                 None => problems.tell(&path, "not an http or https URL", value),
             },
@@ -323,7 +319,7 @@ mod tests {
             "maxCallers: not a whole number from 1 to 10000: 0",
             "nosuch: unknown key: true",
             "principals: not true or false: \"yes\"",
-            "requestHeader: not a header name: \"a b\"",
+            "requestHeader: not a header name or null: \"a b\"",
         ];
         let mut sorted = problems.clone();
         sorted.sort();
@@ -343,6 +339,10 @@ mod tests {
         assert_eq!(problems("[1]"), ["configuration: not an object: [1]"]);
         assert_eq!(parse(b"\xff\xfe").1.len(), 1);
         assert_eq!(problems(&"[".repeat(100_000)).len(), 1);
+        assert_eq!(
+            problems(r#"{"maxCallers":5,"maxCallers":6}"#),
+            ["maxCallers: given more than once, the last one counts"]
+        );
     }
 
     #[test]

@@ -401,7 +401,7 @@ fn log_line(root: &Root, visitor: &Visitor, ip: &str, name: &str) -> String {
             line.push_str(label.name());
             line.push_str("\":");
             // Quotes and escapes as JSON has them.
-            line.push_str(&serde_json::Value::from(value).to_string());
+            line.push_str(&serde_json::to_string(value).unwrap_or_default());
         }
     }
     if let Some(port) = visitor.port {
