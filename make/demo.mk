@@ -1,15 +1,18 @@
 # The demo: the whole of plainsight on two real Envoys and a real Prometheus, on loopback.
 
+# exec: Ctrl-C and SIGTERM reach the demo itself, which then ends what it started.
 .PHONY: demo
 demo: $(WASM) ## who would break under STRICT, shown on real Envoys; KEEP=1 keeps them running
 	@tools/setup apt prometheus
+	@echo "demo: building it (a few minutes the first time)"
 	@cargo build --quiet --locked --package plainsight-demo
 	@envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
-	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(WASM) KEEP='$(KEEP)' \
-		cargo run --quiet --locked --package plainsight-demo
+	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(abspath $(WASM)) KEEP='$(KEEP)' \
+		exec cargo run --quiet --locked --package plainsight-demo
 
 .PHONY: test-demo
 test-demo: $(WASM) ## run the demo and check the facts it prints
 	@tools/setup apt prometheus
 	@envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
-	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(WASM) cargo test --locked --package plainsight-demo
+	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(abspath $(WASM)) \
+		cargo test --locked --package plainsight-demo

@@ -14,6 +14,7 @@ const CLIENT: &str = include_str!("../../envoy-config/envoy/client-sidecar.yaml"
 
 /// One file of the example in its places.
 pub struct Example {
+    concurrency: u32,
     bootstrap: Value,
     listeners: Vec<Value>,
 }
@@ -24,7 +25,8 @@ impl Example {
     /// # Errors
     /// The file is not the YAML it should be, or names what `places` does not know.
     pub fn server(places: &Places) -> anyhow::Result<Self> {
-        Self::read("server-sidecar.yaml", SERVER, places)
+        // Two workers: what the demo shows has been added up across them.
+        Self::read("server-sidecar.yaml", SERVER, 2, places)
     }
 
     /// `client-sidecar.yaml`.
@@ -32,14 +34,14 @@ impl Example {
     /// # Errors
     /// As [`Example::server`].
     pub fn client(places: &Places) -> anyhow::Result<Self> {
-        Self::read("client-sidecar.yaml", CLIENT, places)
+        Self::read("client-sidecar.yaml", CLIENT, 1, places)
     }
 
-    fn read(file: &str, text: &str, places: &Places) -> anyhow::Result<Self> {
-        Self::in_places(text, places).with_context(|| format!("{FOLDER}/{file}"))
+    fn read(file: &str, text: &str, concurrency: u32, places: &Places) -> anyhow::Result<Self> {
+        Self::in_places(text, concurrency, places).with_context(|| format!("{FOLDER}/{file}"))
     }
 
-    fn in_places(text: &str, places: &Places) -> anyhow::Result<Self> {
+    fn in_places(text: &str, concurrency: u32, places: &Places) -> anyhow::Result<Self> {
         let mut bootstrap: Value = serde_yaml_ng::from_str(text)?;
         // The harness gives each Envoy an admin port of its own and hands the listeners over by LDS.
         let fields = bootstrap.as_object_mut().context("expected a mapping")?;
@@ -54,6 +56,7 @@ impl Example {
             resources.remove("listeners");
         }
         Ok(Self {
+            concurrency,
             bootstrap,
             listeners,
         })
@@ -68,7 +71,6 @@ impl Configuration for Example {
         self.listeners.clone()
     }
     fn concurrency(&self) -> u32 {
-        // Two workers, so that the demo shows numbers that were added up across them.
-        2
+        self.concurrency
     }
 }

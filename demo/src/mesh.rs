@@ -1,6 +1,5 @@
 //! The two sidecars, the application behind one of them, and their end.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -65,28 +64,34 @@ impl DemoMesh {
         })
     }
 
-    /// Everybody calls; then what the filter says of them, each caller of the cast with at least one row.
+    /// Everybody calls; then what the filter says of them, once it has told of every caller and every request. Envoy's
+    /// own page may lag behind the answers: workers hand their numbers over from time to time.
     ///
     /// # Errors
-    /// A call failed, or a caller is still missing from the metrics after a minute.
+    /// A call failed, or something is still missing from the metrics after a minute.
     pub async fn call_and_read(&self) -> anyhow::Result<Vec<Row>> {
-        callers::call(&self.places).await?;
+        let requests = callers::call(&self.places).await?;
         let scrape = self
             .server
             .scrape_until("every caller is in the metrics", |scrape| {
                 let rows = rows(scrape);
-                let seen: BTreeSet<&str> = rows
-                    .iter()
-                    .map(|row| row.source_ip.as_deref().unwrap_or(&row.caller))
-                    .collect();
                 for address in CAST.iter().map(|member| member.address) {
+                    // A caller with mutual TLS goes by its SPIFFE id and not by its address.
                     let name = if address == CAST[0].address {
                         STOREFRONT
                     } else {
                         address
                     };
-                    ensure!(seen.contains(name), "no metric for {name}");
+                    let told = rows
+                        .iter()
+                        .any(|row| row.caller == name || row.source_ip.as_deref() == Some(name));
+                    ensure!(told, "no metric for {name}");
                 }
+                let counted: u64 = rows.iter().map(|row| row.requests).sum();
+                ensure!(
+                    counted >= requests,
+                    "{counted} of {requests} requests counted"
+                );
                 Ok(())
             })
             .await?;
@@ -120,16 +125,15 @@ impl DemoMesh {
         Err(error)
     }
 
-    /// Returns when an Envoy has ended by itself, always as an error.
+    /// Returns when an Envoy has ended by itself, always as an error; [`DemoMesh::explain`] says which one.
     ///
     /// # Errors
-    /// Which Envoy it was.
+    /// Always.
     pub async fn watch(&mut self) -> anyhow::Result<()> {
-        loop {
-            ensure!(self.server.is_running(), "the server's Envoy has ended");
-            ensure!(self.client.is_running(), "the client's Envoy has ended");
+        while self.server.is_running() && self.client.is_running() {
             tokio::time::sleep(Duration::from_millis(500)).await;
         }
+        bail!("the demo cannot go on")
     }
 
     /// What a person can try while everything runs.

@@ -1,0 +1,363 @@
+//! The demo as a user runs it: what it prints is what its callers did, and nothing of it outlives it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+const DEADLINE: Duration = Duration::from_secs(120);
+
+fn demo() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plainsight-demo"));
+    command.env_remove("KEEP");
+    command
+}
+
+/// A line's words, columns being two or more spaces apart.
+fn cells(line: &str) -> Vec<&str> {
+    line.split("  ")
+        .map(str::trim)
+        .filter(|cell| !cell.is_empty())
+        .collect()
+}
+
+/// The demo says so when it takes another port; the text with the documented ones put back.
+fn with_documented_ports(output: &str) -> String {
+    let mut text = output.to_owned();
+    for line in output.lines() {
+        if let Some((documented, taken)) = line
+            .strip_prefix("port ")
+            .and_then(|rest| rest.split_once(" is in use: taking "))
+            .and_then(|(documented, rest)| Some((documented, rest.strip_suffix(" instead")?)))
+        {
+            text = text.replace(&format!(" {taken} "), &format!(" {documented} "));
+        }
+    }
+    text
+}
+
+fn assert_succeeded(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        output.status.success(),
+        "{}\n{text}\n{errors}",
+        output.status
+    );
+    text
+}
+
+fn assert_failed_with(output: &Output, expected: &[&str]) {
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success(),
+        "the demo ended well although it could not"
+    );
+    for part in expected {
+        assert!(errors.contains(part), "{part}: not in: {errors}");
+    }
+}
+
+#[test]
+fn the_table_shows_what_each_caller_did_and_the_answer_counts_them() {
+    let text = with_documented_ports(&assert_succeeded(&demo().output().unwrap()));
+    let rows: Vec<Vec<&str>> = text.lines().map(cells).collect();
+
+    // Destination, port, caller, what it speaks, verdict, connections, requests; then when.
+    let breaks = [
+        [
+            "shop/orders",
+            "7000",
+            "127.0.0.25",
+            "TLS of its own",
+            "BREAKS",
+            "1",
+            "-",
+        ],
+        [
+            "shop/orders",
+            "7777",
+            "127.0.0.21",
+            "plaintext HTTP",
+            "BREAKS",
+            "1",
+            "1",
+        ],
+        [
+            "shop/orders",
+            "8080",
+            "127.0.0.21",
+            "plaintext HTTP",
+            "BREAKS",
+            "3",
+            "3",
+        ],
+        [
+            "shop/orders",
+            "8080",
+            "127.0.0.22",
+            "plaintext HTTP (probe)",
+            "BREAKS",
+            "4",
+            "4",
+        ],
+        [
+            "shop/orders",
+            "8080",
+            "127.0.0.23",
+            "plaintext HTTP (scrape)",
+            "BREAKS",
+            "1",
+            "2",
+        ],
+        [
+            "shop/orders",
+            "9000",
+            "ledger-vms (127.0.0.65)",
+            "plaintext TCP",
+            "BREAKS",
+            "2",
+            "-",
+        ],
+    ];
+    for expected in &breaks {
+        let row = rows.iter().find(|row| row.starts_with(expected));
+        let row = row.unwrap_or_else(|| panic!("{expected:?}: no such row in:\n{text}"));
+        assert!(row.len() == 8 && row[7].ends_with(" s ago"), "{row:?}");
+    }
+    assert_eq!(
+        rows.iter().filter(|row| row.contains(&"BREAKS")).count(),
+        breaks.len(),
+        "{text}"
+    );
+
+    // How many connections the client's sidecar keeps is its own affair.
+    let works: Vec<_> = rows.iter().filter(|row| row.contains(&"works")).collect();
+    let storefront = "spiffe://cluster.local/ns/shop/sa/storefront";
+    assert_eq!(works.len(), 2, "{text}");
+    assert!(
+        works[0].starts_with(&["shop/orders", "8080", storefront, "mutual TLS, HTTP"]),
+        "{text}"
+    );
+    assert_eq!(works[0][6..], ["5", "-"], "{text}");
+    assert!(
+        works[1].starts_with(&["shop/orders", "9000", storefront, "mutual TLS, TCP"]),
+        "{text}"
+    );
+
+    assert!(
+        text.contains("\n5 of 6 callers would break under STRICT.\n"),
+        "{text}"
+    );
+
+    let named = [
+        [
+            "billing/legacy-cron",
+            "CronJob",
+            "shop/orders",
+            "7777",
+            "plaintext",
+            "app",
+        ],
+        [
+            "billing/legacy-cron",
+            "CronJob",
+            "shop/orders",
+            "8080",
+            "plaintext",
+            "app",
+        ],
+        [
+            "finance/reports",
+            "Deployment",
+            "shop/orders",
+            "7000",
+            "tls_passthrough",
+            "app",
+        ],
+        [
+            "ledger-vms",
+            "Range",
+            "shop/orders",
+            "9000",
+            "plaintext",
+            "app",
+        ],
+        [
+            "monitoring/prometheus",
+            "StatefulSet",
+            "shop/orders",
+            "8080",
+            "plaintext",
+            "scrape",
+        ],
+        [
+            "node-1",
+            "Node",
+            "shop/orders",
+            "8080",
+            "plaintext",
+            "probe",
+        ],
+    ];
+    for expected in &named {
+        assert!(
+            rows.iter().any(|row| row == expected),
+            "{expected:?}: no such row in:\n{text}"
+        );
+    }
+    let sentence = "\nSTRICT would break 5 callers: billing/legacy-cron, finance/reports, ledger-vms, \
+                    monitoring/prometheus, node-1.\n";
+    assert!(text.contains(sentence), "{text}");
+}
+
+/// A demo that keeps running; killed when a test ends early.
+struct Kept(Child);
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Kept {
+    /// Starts it and returns what it printed up to its last line.
+    fn start() -> (Self, String) {
+        let mut command = demo();
+        command
+            .env("KEEP", "1")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut kept = Self(command.spawn().unwrap());
+        let mut text = String::new();
+        for line in BufReader::new(kept.0.stdout.as_mut().unwrap()).lines() {
+            let line = line.unwrap();
+            text += &line;
+            text.push('\n');
+            if line == "Running until Ctrl-C." {
+                return (kept, text);
+            }
+        }
+        let mut errors = String::new();
+        kept.0
+            .stderr
+            .as_mut()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .unwrap();
+        panic!("the demo ended by itself:\n{text}\n{errors}");
+    }
+
+    fn output(mut self) -> (std::process::ExitStatus, String) {
+        let started = Instant::now();
+        let status = loop {
+            if let Some(status) = self.0.try_wait().unwrap() {
+                break status;
+            }
+            assert!(started.elapsed() < DEADLINE, "the demo is still there");
+            std::thread::sleep(Duration::from_millis(50));
+        };
+        let mut errors = String::new();
+        self.0
+            .stderr
+            .as_mut()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .unwrap();
+        (status, errors)
+    }
+}
+
+/// The addresses of every server that the demo has named.
+fn addresses(text: &str) -> Vec<&str> {
+    let is_part = |c: char| !(c.is_ascii_digit() || c == '.' || c == ':');
+    let mut found: Vec<&str> = text
+        .split(is_part)
+        .filter(|word| word.starts_with("127.0.0.1:") && !word.ends_with(':'))
+        .collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+#[test]
+fn a_demo_that_is_kept_serves_until_it_is_told_to_end_and_then_nothing_is_left() {
+    let (kept, text) = Kept::start();
+    // Six listeners, two admin interfaces and Prometheus.
+    let addresses = addresses(&text);
+    assert_eq!(addresses.len(), 9, "{addresses:?}\n{text}");
+    for address in &addresses {
+        TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}\n{text}"));
+    }
+    let status = Command::new("kill")
+        .args(["-TERM", &kept.0.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let (status, errors) = kept.output();
+    assert!(status.success(), "{status}: {errors}");
+    for address in &addresses {
+        assert!(
+            TcpStream::connect(address).is_err(),
+            "{address}: somebody still listens"
+        );
+    }
+}
+
+#[test]
+fn an_envoy_that_dies_ends_the_demo_with_the_end_of_its_log() {
+    let (kept, text) = Kept::start();
+    let admin = text
+        .split("Admin: server http://")
+        .nth(1)
+        .and_then(|rest| rest.split(',').next())
+        .unwrap();
+    let mut stream = TcpStream::connect(admin).unwrap();
+    std::io::Write::write_all(
+        &mut stream,
+        b"POST /quitquitquit HTTP/1.1\r\nhost: admin\r\n\r\n",
+    )
+    .unwrap();
+    let (status, errors) = kept.output();
+    assert!(!status.success(), "the demo ended well without its Envoy");
+    assert!(
+        errors.contains("the server's Envoy has ended; the last lines of its log:"),
+        "{errors}"
+    );
+    // A line that this Envoy wrote while it lived.
+    assert!(
+        errors.contains("lds: add/update listener 'virtualInbound'"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_value_of_keep_that_means_nothing_is_refused() {
+    assert_failed_with(
+        &demo().env("KEEP", "yes").output().unwrap(),
+        &["demo: error: KEEP: expected 1 to keep everything running, or nothing, got: yes"],
+    );
+}
+
+#[test]
+fn a_missing_module_is_named_with_the_target_that_builds_it() {
+    assert_failed_with(
+        &demo()
+            .env("PLAINSIGHT_WASM", "/nowhere/plainsight.wasm")
+            .output()
+            .unwrap(),
+        &["PLAINSIGHT_WASM", "/nowhere/plainsight.wasm", "make demo"],
+    );
+}
+
+#[test]
+fn an_envoy_that_does_not_start_is_an_error_and_no_hang() {
+    assert_failed_with(
+        &demo()
+            .env("PLAINSIGHT_ENVOY", "/bin/false")
+            .output()
+            .unwrap(),
+        &["the server's sidecar", "ended at start"],
+    );
+}
