@@ -7,6 +7,9 @@ SHELL := bash
 ENVOY_NEWEST := 1.40.0
 ENVOY_OLDEST := 1.36.2
 
+# Here and not in make/build.mk: make reads the files of make/ in turn, and a target's prerequisites at once.
+WASM := dist/plainsight.wasm
+
 include $(sort $(wildcard make/*.mk))
 
 .PHONY: help

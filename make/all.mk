@@ -1,12 +1,16 @@
 # The two lists that CI runs, named one by one: a target is in them or says why it is not.
 
-LINTS := lint-unit lint-shell lint-lists lint-bench
-TESTS := test-unit test-image test-bench
+LINTS := lint-unit lint-shell lint-lists lint-gen lint-bench lint-grafana lint-istio lint-prometheus
+TESTS := test-unit test-wasm-host test-integration test-integration-oldest test-demo test-prometheus test-grafana \
+	test-image test-bench
 
-# Not for every push: what is not the same on every run or needs more than a Debian with Rust.
-# A target of another part that belongs here is added here with its reason.
-LINTS_BY_HAND :=
-TESTS_BY_HAND :=
+# .ci/run runs these where there is Go: they build istiod.
+TESTS_WITH_GO := test-istio
+
+# Run by hand, each for its reason:
+# test-integration-all  both integration targets above, in one word
+# test-matrix           the same against every supported Envoy; it writes docs/matrix.md
+TESTS_BY_HAND := test-integration-all test-matrix
 
 # Runs each target in turn and says which one it is in; the first that fails ends it.
 define in_turn
@@ -45,7 +49,7 @@ lint-shell: ## shellcheck on every script
 .PHONY: lint-lists
 lint-lists: ## every lint-* and test-* target is run by CI, or listed as run by hand
 	@defined=$$(sed -n 's/^\(\(lint\|test\)-[a-z0-9-]*\):.*/\1/p' Makefile make/*.mk | sort -u); \
-	listed=$$(printf '%s\n' $(LINTS) $(TESTS) $(LINTS_BY_HAND) $(TESTS_BY_HAND) | sort -u); \
+	listed=$$(printf '%s\n' $(LINTS) $(TESTS) $(TESTS_WITH_GO) $(TESTS_BY_HAND) | sort -u); \
 	if ! diff <(echo "$$defined") <(echo "$$listed"); then \
 		echo "lint-lists: make/all.mk: '<' has no list that names it, '>' is listed and no target" >&2; exit 1; \
 	fi

@@ -1,6 +1,5 @@
 # The module. tools/build-wasm says how it is made and which Rust made it.
 
-WASM := dist/plainsight.wasm
 WASM_SOURCES := Cargo.toml Cargo.lock tools/build-wasm $(shell find src -name '*.rs')
 
 # A file target: what needs the module depends on it, and nothing is built twice.
