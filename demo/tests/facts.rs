@@ -290,6 +290,12 @@ fn a_demo_that_is_kept_serves_until_it_is_told_to_end_and_then_nothing_is_left()
     for address in &addresses {
         TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}\n{text}"));
     }
+    let children = children(kept.0.id());
+    assert_eq!(
+        children.len(),
+        3,
+        "two Envoys and a Prometheus: {children:?}"
+    );
     let status = Command::new("kill")
         .args(["-TERM", &kept.0.id().to_string()])
         .status()
@@ -297,12 +303,32 @@ fn a_demo_that_is_kept_serves_until_it_is_told_to_end_and_then_nothing_is_left()
     assert!(status.success());
     let (status, errors) = kept.output();
     assert!(status.success(), "{status}: {errors}");
-    for address in &addresses {
-        assert!(
-            TcpStream::connect(address).is_err(),
-            "{address}: somebody still listens"
+    for (pid, started) in children {
+        assert_ne!(
+            parent_and_start(pid).map(|(_, start)| start),
+            Some(started),
+            "{pid}: still runs"
         );
     }
+}
+
+/// The processes that `parent` has started, each with when it started: together they name a process for good.
+fn children(parent: u32) -> Vec<(u32, u64)> {
+    let processes = std::fs::read_dir("/proc").unwrap();
+    let pids = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    pids.filter_map(|pid| {
+        let (its_parent, start) = parent_and_start(pid)?;
+        (its_parent == parent).then_some((pid, start))
+    })
+    .collect()
+}
+
+/// Fields 4 and 22 of /proc/PID/stat, proc_pid_stat(5); absent when there is no such process.
+fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // Field 2 is the name in parentheses, which may hold anything.
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    Some((fields[1].parse().ok()?, fields[19].parse().ok()?))
 }
 
 #[test]
