@@ -3,16 +3,18 @@
 ROUNDS ?= 15
 # Loads to measure, such as http1,http1-mtls; empty: all.
 ONLY ?=
+# Another build of plainsight, measured beside the one at hand: what a change is worth.
+BEFORE ?=
 BENCH_FILTERS := dist/bench
 
 .PHONY: bench
-bench: $(WASM) bench-filters ## measure the cost and compare it with the goals: [ROUNDS=n] [ONLY=http1,http1-mtls]
+bench: $(WASM) bench-filters ## measure the cost and compare it with the goals: [ROUNDS=n] [ONLY=http1,http1-mtls] [BEFORE=old.wasm]
 	@tools/setup apt wrk nghttp2-client
 	@cargo build --locked --release --package plainsight-bench
 	@ulimit -n "$$(ulimit -Hn)"; envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
 	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(WASM) PLAINSIGHT_BENCH_FILTERS=$(BENCH_FILTERS) \
 		cargo run --locked --quiet --release --package plainsight-bench -- \
-		--rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY))
+		--rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(if $(BEFORE),--before $(BEFORE))
 
 .PHONY: bench-keep
 bench-keep: ## keep the last run's chart and numbers as those that the README shows
@@ -31,7 +33,7 @@ bench-filters:
 .PHONY: test-bench
 test-bench: $(WASM) bench-filters ## the bench's arithmetic, and its loads counted on a real Envoy; nothing is timed
 	@tools/setup apt wrk nghttp2-client
-	@envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
+	@ulimit -n "$$(ulimit -Hn)"; envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
 	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(abspath $(WASM)) PLAINSIGHT_BENCH_FILTERS=$(abspath $(BENCH_FILTERS)) \
 		cargo test --locked --package plainsight-bench
 

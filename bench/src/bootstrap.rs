@@ -23,6 +23,8 @@ const LUA: &str = include_str!("../filters/peer.lua");
 pub struct Modules {
     /// plainsight.
     pub plainsight: PathBuf,
+    /// Another build of plainsight, where one is compared.
+    pub before: Option<PathBuf>,
     /// The SDK's empty filter.
     pub empty: PathBuf,
     /// The naive reporter.
@@ -38,6 +40,7 @@ impl Modules {
         let filters = named("PLAINSIGHT_BENCH_FILTERS")?;
         let modules = Self {
             plainsight: named("PLAINSIGHT_WASM")?,
+            before: None,
             empty: filters.join("bench_empty.wasm"),
             naive: filters.join("bench_naive.wasm"),
         };
@@ -49,6 +52,13 @@ impl Modules {
             );
         }
         Ok(modules)
+    }
+}
+
+impl Modules {
+    /// The other build, or plainsight itself where none is compared.
+    fn other_build(&self) -> &Path {
+        self.before.as_ref().unwrap_or(&self.plainsight)
     }
 }
 
@@ -198,14 +208,19 @@ fn http_connection_manager(name: &str, http_filters: Vec<Value>) -> Value {
 }
 
 fn network_filters(listener: Listener, modules: &Modules) -> Vec<Value> {
-    match listener.filter {
-        Filter::NetworkOnly | Filter::Both => vec![json!({
-            "name": "plainsight-network",
+    let wasm = |module: &Path| {
+        let name = "plainsight-network";
+        vec![json!({
+            "name": name,
             "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm",
-                "config": plugin(listener, "plainsight-network", &modules.plainsight),
+                "config": plugin(listener, name, module),
             },
-        })],
+        })]
+    };
+    match listener.filter {
+        Filter::NetworkOnly | Filter::Both => wasm(&modules.plainsight),
+        Filter::Before => wasm(modules.other_build()),
         Filter::None | Filter::SdkEmpty | Filter::Lua | Filter::HttpOnly | Filter::Naive => vec![],
     }
 }
@@ -236,6 +251,7 @@ fn http_filters(listener: Listener, modules: &Modules) -> Vec<Value> {
         Filter::SdkEmpty => vec![wasm("empty", &modules.empty)],
         Filter::Lua => vec![lua],
         Filter::HttpOnly | Filter::Both => vec![wasm("plainsight-http", &modules.plainsight)],
+        Filter::Before => vec![wasm("plainsight-http", modules.other_build())],
         Filter::Naive => vec![wasm("naive", &modules.naive)],
     };
     filters.push(router);

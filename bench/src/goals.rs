@@ -355,7 +355,7 @@ mod tests {
 
     #[test]
     fn every_goal_speaks_of_cells_that_a_full_run_measures() {
-        let every = crate::variant::cells(&Workload::ALL);
+        let every = crate::variant::cells(&Workload::ALL, false);
         let costs: Costs = every
             .into_iter()
             .map(|cell| (cell, vec![1.0; 15]))

@@ -1,4 +1,5 @@
-//! `plainsight-bench [--rounds N] [--only WORKLOAD[,WORKLOAD]] [--out FOLDER]`: the whole measurement.
+//! `plainsight-bench [--rounds N] [--only WORKLOAD[,WORKLOAD]] [--before MODULE] [--out FOLDER]`: the whole
+//! measurement. `--before` names another build of plainsight that is measured beside the one at hand.
 //!
 //! Environment: `PLAINSIGHT_ENVOY`, `PLAINSIGHT_WASM`, `PLAINSIGHT_BENCH_FILTERS` (the folder with
 //! `bench_empty.wasm` and `bench_naive.wasm`). `make bench` sets them. The exit status is 1 when a goal is missed by
@@ -31,7 +32,8 @@ const CROWDED: Listener = Listener {
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse(env::args().skip(1))?;
-    let modules = Modules::from_environment()?;
+    let mut modules = Modules::from_environment()?;
+    modules.before.clone_from(&arguments.before);
     let envoy = PathBuf::from(env::var_os("PLAINSIGHT_ENVOY").context(
         "PLAINSIGHT_ENVOY: expected the path of an Envoy, got nothing: use `make bench`",
     )?);
@@ -42,7 +44,7 @@ async fn main() -> Result<ExitCode> {
         placement.envoy, placement.load
     );
 
-    let cells = cells(&arguments.workloads);
+    let cells = cells(&arguments.workloads, arguments.before.is_some());
     let listeners: BTreeSet<Listener> = cells.iter().map(|cell| cell.listener()).collect();
     let listeners: Vec<Listener> = listeners.into_iter().collect();
     let rig = Rig::start(&envoy, &modules, &listeners, Some(placement.envoy)).await?;
@@ -145,6 +147,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 struct Arguments {
     rounds: usize,
     workloads: Vec<Workload>,
+    before: Option<PathBuf>,
     out: PathBuf,
 }
 
@@ -153,6 +156,7 @@ impl Arguments {
         let mut arguments = Self {
             rounds: ENOUGH_ROUNDS,
             workloads: Workload::ALL.to_vec(),
+            before: None,
             out: PathBuf::from("out"),
         };
         while let Some(word) = words.next() {
@@ -166,8 +170,13 @@ impl Arguments {
                         .with_context(|| format!("--rounds: expected a number, got {value:?}"))?;
                 }
                 "--only" => arguments.workloads = named(&value)?,
+                "--before" => {
+                    let module = std::path::absolute(&value)?;
+                    ensure!(module.is_file(), "--before: {value}: no such file");
+                    arguments.before = Some(module);
+                }
                 "--out" => arguments.out = PathBuf::from(value),
-                _ => bail!("{word}: expected --rounds, --only or --out"),
+                _ => bail!("{word}: expected --rounds, --only, --before or --out"),
             }
         }
         ensure!(arguments.rounds > 0, "--rounds: expected at least 1, got 0");
@@ -217,6 +226,7 @@ mod tests {
             (["--only", "http9"], "http9"),
             (["--fast", "1"], "--fast"),
             (["--rounds", "0"], "--rounds"),
+            (["--before", "no/such.wasm"], "no/such.wasm"),
         ] {
             let error = parse(&words).err().unwrap().to_string();
             assert!(error.contains(name), "{error}");

@@ -136,7 +136,7 @@ pub(crate) mod tests {
 
     /// A report on made-up costs: each filter costs one microsecond more than the one before it.
     pub(crate) fn made_up(rounds: usize) -> Report {
-        let costs: Costs = cells(&Workload::ALL)
+        let costs: Costs = cells(&Workload::ALL, false)
             .into_iter()
             .map(|cell| {
                 let filters = cell.workload.filters();

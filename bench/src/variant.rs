@@ -21,6 +21,8 @@ pub enum Filter {
     NetworkOnly,
     /// Both plugins of plainsight: the installation that the goals speak of.
     Both,
+    /// Both plugins of another build of plainsight, to show what a change is worth.
+    Before,
     /// The naive Wasm reporter.
     Naive,
 }
@@ -36,6 +38,7 @@ impl Filter {
             Self::HttpOnly => "plainsight, HTTP only",
             Self::NetworkOnly => "plainsight, NETWORK only",
             Self::Both => "plainsight, both",
+            Self::Before => "plainsight before, both",
             Self::Naive => "naive Wasm reporter",
         }
     }
@@ -50,6 +53,7 @@ impl Filter {
             Self::HttpOnly => "http-only",
             Self::NetworkOnly => "network-only",
             Self::Both => "both",
+            Self::Before => "before",
             Self::Naive => "naive",
         }
     }
@@ -242,16 +246,18 @@ impl Cell {
     }
 }
 
-/// The cells of these loads, load by load.
+/// The cells of these loads, load by load; with those of [`Filter::Before`] where another build is compared.
 #[must_use]
-pub fn cells(workloads: &[Workload]) -> Vec<Cell> {
-    workloads
-        .iter()
-        .flat_map(|&workload| {
-            workload
-                .filters()
-                .iter()
-                .map(move |&filter| Cell { workload, filter })
-        })
-        .collect()
+pub fn cells(workloads: &[Workload], compare_builds: bool) -> Vec<Cell> {
+    let mut cells = Vec::new();
+    for &workload in workloads {
+        let filters = workload.filters();
+        cells.extend(filters.iter().map(|&filter| Cell { workload, filter }));
+        // Where there is something to add to.
+        if compare_builds && filters.contains(&Filter::Both) && filters.contains(&Filter::None) {
+            let filter = Filter::Before;
+            cells.push(Cell { workload, filter });
+        }
+    }
+    cells
 }

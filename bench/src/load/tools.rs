@@ -16,6 +16,8 @@ use crate::load::client::USER_AGENT;
 pub async fn wrk(address: SocketAddr, connections: usize, time: Duration) -> Result<u64> {
     let output = run(Command::new("wrk").args([
         "--threads=1",
+        // wrk calls an answer after two seconds an error; on a busy machine it is only late.
+        "--timeout=60s",
         &format!("--connections={connections}"),
         &format!("--duration={}s", time.as_secs()),
         &format!("--header=user-agent: {USER_AGENT}"),
