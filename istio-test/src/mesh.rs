@@ -1,0 +1,191 @@
+//! One mesh for a test: the control plane, a registry and callers in one network namespace, a workload with its
+//! sidecar in another, and nothing of it shared with any other test.
+
+mod control_plane;
+mod registry;
+mod sidecar;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use plainsight_integration::app::App;
+use plainsight_integration::callers::{Caller, Reply};
+use plainsight_integration::exposition::Scrape;
+use plainsight_integration::pki;
+
+use crate::kubernetes::Kubernetes;
+use crate::network::Namespace;
+use control_plane::ControlPlane;
+use registry::Registry;
+pub use sidecar::{LabelList, Sidecar};
+
+/// The address of everything outside the workload.
+pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// The workload's pod.
+pub const POD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 10);
+
+/// A port of the workload, and how its Service declares it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Port {
+    /// Declared as HTTP.
+    Http,
+    /// Declared as TCP.
+    Tcp,
+    /// Declared without a protocol: istiod has the sidecar find it out.
+    Auto,
+    /// In no Service.
+    Undeclared,
+}
+
+impl Port {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Auto, Self::Undeclared];
+
+    /// The target port. The one that `3-workload-strict-except-port.yaml` excepts is [`Port::Tcp`]'s.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Http => 8080,
+            Self::Tcp => 9000,
+            Self::Auto => 7000,
+            Self::Undeclared => 6000,
+        }
+    }
+
+    /// Where callers find it.
+    pub const fn address(self) -> SocketAddr {
+        SocketAddr::new(IpAddr::V4(POD), self.number())
+    }
+}
+
+/// A running mesh with the workload `checkout` in the namespace `shop`, as `envoy-config/istio` names it.
+pub struct Mesh {
+    /// The API that istiod reads.
+    pub kubernetes: Kubernetes,
+    /// The certificates of the mesh.
+    pub certificates: pki::Mesh,
+    control_plane: ControlPlane,
+    registry: Registry,
+    _apps: Vec<App>,
+    outside: Arc<Namespace>,
+    pod: Arc<Namespace>,
+    folder: tempfile::TempDir,
+}
+
+impl Mesh {
+    /// Starts everything but the sidecar, and waits until istiod is ready.
+    ///
+    /// # Errors
+    /// A program is missing, or something did not start; the message holds its log's end.
+    pub async fn start() -> anyhow::Result<Self> {
+        let folder = tempfile::tempdir()?;
+        let (outside, pod) = (
+            Arc::new(Namespace::new("outside")?),
+            Arc::new(Namespace::new("pod")?),
+        );
+        outside.connect(&pod)?;
+        outside.add_address(OUTSIDE.into())?;
+        pod.add_address(POD.into())?;
+        let kubernetes = outside
+            .run(Kubernetes::start(SocketAddr::new(
+                OUTSIDE.into(),
+                control_plane::API_PORT,
+            )))
+            .await?;
+        kubernetes.apply(include_str!("mesh/cluster.yaml"))?;
+        let mut apps = Vec::new();
+        for port in Port::ALL {
+            apps.push(
+                pod.run(App::start_at((Ipv4Addr::UNSPECIFIED, port.number()).into()))
+                    .await?,
+            );
+        }
+        let registry = Registry::start(&outside, folder.path()).await?;
+        let control_plane = ControlPlane::start(&outside, folder.path()).await?;
+        let certificates = pki::Mesh::new()?;
+        Ok(Self {
+            kubernetes,
+            certificates,
+            control_plane,
+            registry,
+            _apps: apps,
+            outside,
+            pod,
+            folder,
+        })
+    }
+
+    /// Puts the sidecar in front of the workload, as injection does, and waits until it is ready.
+    ///
+    /// # Errors
+    /// It did not become ready; the message holds its log's end and istiod's.
+    pub async fn start_sidecar(&mut self, labels: LabelList) -> anyhow::Result<Sidecar> {
+        let sidecar = Sidecar::start(self, labels).await;
+        sidecar.with_context(|| format!("istiod:\n{}", self.control_plane.log_tail()))
+    }
+
+    /// The image as this mesh's registry serves it, by digest: what takes the place of the manifests' `url`.
+    pub fn image(&self) -> &str {
+        self.registry.image()
+    }
+
+    /// An overlay of `envoy-config/istio`, rendered by Kustomize, with this mesh's image.
+    ///
+    /// # Errors
+    /// Kustomize refuses it.
+    pub fn overlay(&self, path: &Path) -> anyhow::Result<String> {
+        Ok(with_image(&crate::program::kustomize(path)?, self.image()))
+    }
+
+    /// A call from outside, from an address that is the caller's own.
+    ///
+    /// # Errors
+    /// The caller's, as it is.
+    pub async fn call(&self, caller: &Caller, to: SocketAddr) -> anyhow::Result<Reply> {
+        let caller = caller.clone();
+        self.outside.run(async move { caller.call(to).await }).await
+    }
+
+    /// Gives callers an address.
+    ///
+    /// # Errors
+    /// It is there already.
+    pub fn add_caller_address(&self, address: IpAddr) -> anyhow::Result<()> {
+        self.outside.add_address(address)
+    }
+
+    /// What the sidecar shows Prometheus, on the port that is never captured.
+    ///
+    /// # Errors
+    /// Nobody listens, or the answer is no exposition.
+    pub async fn scrape(&self) -> anyhow::Result<Scrape> {
+        Scrape::parse(&self.scrape_text().await?)
+    }
+
+    /// The same as text.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub async fn scrape_text(&self) -> anyhow::Result<String> {
+        let caller = Caller::http1(&OUTSIDE.to_string());
+        let reply = self
+            .outside
+            .run(async move {
+                caller
+                    .get((POD, sidecar::PROMETHEUS_PORT).into(), "/stats/prometheus")
+                    .await
+            })
+            .await?;
+        Ok(String::from_utf8_lossy(&reply.body).into_owned())
+    }
+}
+
+/// A rendered manifest with `image` in place of the one that stands in the repository.
+pub fn with_image(yaml: &str, image: &str) -> String {
+    let zeros = "0".repeat(64);
+    yaml.replace(
+        &format!("oci://registry.example.com/plainsight@sha256:{zeros}"),
+        image,
+    )
+}
