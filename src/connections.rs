@@ -156,6 +156,13 @@ impl Connections {
         header
     }
 
+    /// Lets go of header values that outlived their connections, as those of responses that never came do.
+    pub fn sweep(&mut self) {
+        if self.headers.len() > self.open.len().saturating_add(self.remembered.len()) {
+            self.headers.retain(|header| Rc::strong_count(header) > 1);
+        }
+    }
+
     /// How many header values are held.
     pub fn headers_held(&self) -> usize {
         self.headers.len()

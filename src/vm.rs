@@ -13,7 +13,7 @@ mod tests;
 
 use crate::census::Census;
 use crate::connections::{Awaiting, Connections, Newborn, Registered, Stage, Verdict};
-use crate::host::{Headers, Host};
+use crate::host::{Headers, Host, MetricId};
 use crate::peer_header;
 use crate::property::{Access, Property};
 use crate::roots::Roots;
@@ -31,6 +31,7 @@ pub struct Vm<H> {
     awaiting: Awaiting,
     series: SeriesBook,
     census: Census,
+    config_errors: Option<MetricId>,
     /// Ports with series of their own.
     ports: Vec<u16>,
 }
@@ -46,6 +47,7 @@ impl<H: Host> Vm<H> {
             awaiting: Awaiting::default(),
             series: SeriesBook::default(),
             census: Census::default(),
+            config_errors: None,
             ports: Vec::new(),
         }
     }

@@ -87,12 +87,16 @@ impl<H: Host> Vm<H> {
             root.alive = now;
         }
         let problems = self.roots.problems(now.unwrap_or_default());
-        let definition = Metric::ConfigErrors.definition();
-        let defined = self
-            .access
-            .host
-            .define_metric(definition.kind, definition.name);
-        if let Some(metric) = self.access.granted("define a metric", defined) {
+        if self.config_errors.is_none() {
+            // Once: Envoy gives a new id for each definition and keeps them all.
+            let definition = Metric::ConfigErrors.definition();
+            let defined = self
+                .access
+                .host
+                .define_metric(definition.kind, definition.name);
+            self.config_errors = self.access.granted("define a metric", defined);
+        }
+        if let Some(metric) = self.config_errors {
             let outcome = self.access.host.record_metric(metric, problems);
             self.access.granted("record a metric", outcome);
         }
@@ -110,6 +114,7 @@ impl<H: Host> Vm<H> {
     pub fn on_tick(&mut self, context: u32) {
         let now = self.alive(context);
         self.census.refresh();
+        self.connections.sweep();
         self.series.tick(&mut self.access, now);
     }
 }

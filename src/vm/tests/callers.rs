@@ -288,3 +288,16 @@ fn an_idle_caller_stays_in_evidence() {
         9_000
     );
 }
+
+#[test]
+fn the_timer_defines_nothing_anew() {
+    let mut vm = vm("{}");
+    connect(&mut vm, 10, "10.0.0.7:4000", b"x");
+    vm.on_tick(ROOT);
+    vm.access.host.calls.clear();
+    vm.on_tick(ROOT);
+    assert_eq!(
+        vm.access.host.calls,
+        ["now", "record_metric", "record_metric"]
+    );
+}

@@ -190,3 +190,14 @@ fn rejected_callers_are_told_where_that_was_asked_for() {
         "mutual TLS is told nothing"
     );
 }
+
+#[test]
+fn a_response_that_never_came_keeps_no_header() {
+    let mut vm = vm(r#"{"responseHeader":"x-you"}"#);
+    connect(&mut vm, 10, "10.0.0.7:4000", b"x");
+    request(&mut vm, 20, 10, &[]);
+    vm.on_downstream_connection_close(10);
+    vm.on_response_headers(20);
+    vm.on_tick(ROOT);
+    assert_eq!(vm.connections.headers_held(), 0);
+}
