@@ -26,3 +26,16 @@ lint-grafana: $(GRAFANA)/build/.compiled ## check the dashboard: Grafana's types
 test-grafana: $(GRAFANA)/build/.compiled ## broken dashboards must be refused by the checks
 	@echo "test-grafana: broken dashboards must be refused"
 	@node --test $(GRAFANA)/build/test/*.test.js
+
+# Minutes that the callers call before the picture is drawn; a caller counts as new only 10 minutes after the first report.
+MINUTES ?= 40
+
+.PHONY: dashboard-picture
+dashboard-picture: $(GRAFANA)/build/.compiled $(WASM) ## draw docs/dashboard.svg from live answers; takes MINUTES=40
+	@tools/setup apt prometheus
+	@cargo build --quiet --locked --package plainsight-demo
+	@demo=$$(cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')/debug/plainsight-demo; \
+	envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
+	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(WASM) node $(GRAFANA)/build/src/live.js "$$demo" $(MINUTES) -- \
+		--of "The callers of \`make demo\` on real Envoys, watched by a Prometheus with the shipped rules for $(MINUTES) minutes." \
+		--window 1h --svg docs/dashboard.svg --queries docs/dashboard-queries.md

@@ -41,6 +41,9 @@ function ofPanel(path: string, panel: Panel): Problem[] {
     claim(target.datasource?.uid === datasource.uid, `datasource: must be ${datasource.uid}, is ${target.datasource?.uid ?? 'absent'}`, where);
     claim(/cluster=~"\$cluster"/.test(target.expr), 'expr: does not obey $cluster', where);
     claim(/namespace=~"\$namespace"/.test(target.expr) || /plainsight:caller:claim/.test(target.expr), 'expr: does not obey $namespace', where);
+    // Grafana joins rows that agree on every label; a bare selector brings its series' name along and agrees with nobody.
+    const joined = panel.type === 'table' && targets.length > 1;
+    claim(!joined || /^(max|min|sum|count|group) by \(/.test(target.expr), 'expr: a table that joins queries needs each to begin with "max by (...)" or the like', where);
     const ranges = [...target.expr.matchAll(/\[([^\]]+)\]/g)].map((found) => found[1] ?? '');
     const allowed = target.range === true ? ['$__rate_interval'] : ['$__range', '$window'];
     for (const range of ranges.filter((one) => !allowed.includes(one))) {

@@ -77,6 +77,13 @@ const faults: [claim: string, change: (dashboard: Loose) => void, path: RegExp, 
     /range \[5m\]/,
   ],
 
+  [
+    'a bare selector in a table that joins queries',
+    (d) => (panel(d, 'Workloads').targets[3].expr = 'plainsight:workload:without_mtls:ratio1h{cluster=~"$cluster", destination_workload_namespace=~"$namespace"}'),
+    /targets\[3\]$/,
+    /a table that joins queries/,
+  ],
+
   ['a query that is not PromQL', (d) => (stat(d).targets[0].expr += ')'), /targets\[0\]\.expr$/, /not PromQL/],
   ['a query with an unfinished matcher', (d) => (stat(d).targets[0].expr = stat(d).targets[0].expr.replace('$window"', '$window')), /targets\[0\]\.expr$/, /not PromQL/],
   ['a query with a variable nobody defines', (d) => (stat(d).targets[0].expr = stat(d).targets[0].expr.replace('$window', '$windw')), /targets\[0\]\.expr$/, /variable.*\$windw/],

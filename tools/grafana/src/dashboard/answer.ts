@@ -34,9 +34,9 @@ export const answer: Section = {
           expr: `sum(plainsight:namespace:ready{${inNamespace}, ${asked}} == bool 0)`,
         }),
         stat({
-          title: 'Of these quiet, not yet proven',
+          title: 'Quiet, not yet proven',
           description:
-            'Namespaces where nobody is in the way, but the filter has not been reporting for the whole window yet. Wait, or choose a shorter window.',
+            'Of the namespaces not ready, those where nobody is in the way, but the filter has not been reporting for the whole window yet. Wait, or choose a shorter window.',
           w: 4,
           unit: 'short',
           noValue: silent,

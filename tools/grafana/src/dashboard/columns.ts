@@ -128,3 +128,16 @@ export function stateOf(subject: 'namespace' | 'workload' | 'port', matchers: st
     `(plainsight:${subject}:ready{${matchers}} == bool 0) * (plainsight:${subject}:blocking_callers{${matchers}} == bool 0)`
   );
 }
+
+/**
+ * A query with the labels of its subject and no others. Tables join their queries on the labels, and Grafana's join
+ * keeps rows apart that differ in any, the series' own name included.
+ */
+export function each(subject: 'namespace' | 'workload' | 'port', expr: string): string {
+  const labels = {
+    namespace: 'cluster, destination_workload_namespace',
+    workload: 'cluster, destination_workload_namespace, destination_workload',
+    port: 'cluster, destination_workload_namespace, destination_workload, destination_port',
+  };
+  return `max by (${labels[subject]}) (${expr})`;
+}

@@ -111,14 +111,19 @@ export interface Column {
 export function table(
   shown: Shown & { queries: Query[]; columns: Column[]; sort: { field: string; desc: boolean } },
 ): Unplaced {
+  // Grafana calls the value of one query among several "Value #A", but plain "Value" when the others found nothing.
+  const first = shown.columns.findIndex((column) => column.from === 'Value #A');
+  const sources = shown.columns.map((column, index) => ({ from: column.from, to: column.to, index }));
+  const alone = sources[first];
+  const named = alone === undefined ? sources : [...sources, { ...alone, from: 'Value' }];
   const transformations: Transformation[] = [
     ...(shown.queries.length > 1 ? [{ id: 'merge' as const, options: {} }] : []),
-    { id: 'filterFieldsByName', options: { include: { names: shown.columns.map((column) => column.from) } } },
+    { id: 'filterFieldsByName', options: { include: { names: named.map(({ from }) => from) } } },
     {
       id: 'organize',
       options: {
-        indexByName: Object.fromEntries(shown.columns.map((column, index) => [column.from, index])),
-        renameByName: Object.fromEntries(shown.columns.map((column) => [column.from, column.to])),
+        indexByName: Object.fromEntries(named.map(({ from, index }) => [from, index])),
+        renameByName: Object.fromEntries(named.map(({ from, to }) => [from, to])),
       },
     },
   ];

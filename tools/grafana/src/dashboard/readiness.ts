@@ -1,5 +1,5 @@
 /** Which namespace, workload and port can go STRICT, and since when it has been quiet. */
-import { ago, cluster, count, namespace, port, state, stateOf, workload } from './columns.js';
+import { ago, cluster, count, each, namespace, port, state, stateOf, workload } from './columns.js';
 import { rows, table, type Section } from './layout.js';
 import { asked, inNamespace, inWorkload } from './selectors.js';
 
@@ -23,9 +23,9 @@ export const readiness: Section = {
           unit: 'none',
           noValue: nobody,
           queries: [
-            rows('A', stateOf('namespace', `${inNamespace}, ${asked}`)),
-            rows('B', `plainsight:namespace:blocking_callers{${inNamespace}, ${asked}}`),
-            rows('C', quietSince('namespace', inNamespace)),
+            rows('A', each('namespace', stateOf('namespace', `${inNamespace}, ${asked}`))),
+            rows('B', each('namespace', `plainsight:namespace:blocking_callers{${inNamespace}, ${asked}}`)),
+            rows('C', each('namespace', quietSince('namespace', inNamespace))),
           ],
           sort: { field: 'Callers in the way', desc: true },
           columns: [namespace, state('Value #A'), count('Value #B', 'Callers in the way'), ago('Value #C', 'Last plaintext'), cluster],
@@ -38,11 +38,11 @@ export const readiness: Section = {
           unit: 'none',
           noValue: nobody,
           queries: [
-            rows('A', stateOf('workload', `${inWorkload}, ${asked}`)),
-            rows('B', `plainsight:workload:blocking_callers{${inWorkload}, ${asked}}`),
-            rows('C', quietSince('workload', inWorkload)),
-            rows('D', `plainsight:workload:without_mtls:ratio1h{${inWorkload}}`),
-            rows('E', `plainsight:workload:reporting_since_timestamp_seconds{${inWorkload}} * 1000`),
+            rows('A', each('workload', stateOf('workload', `${inWorkload}, ${asked}`))),
+            rows('B', each('workload', `plainsight:workload:blocking_callers{${inWorkload}, ${asked}}`)),
+            rows('C', each('workload', quietSince('workload', inWorkload))),
+            rows('D', each('workload', `plainsight:workload:without_mtls:ratio1h{${inWorkload}}`)),
+            rows('E', each('workload', `plainsight:workload:reporting_since_timestamp_seconds{${inWorkload}} * 1000`)),
           ],
           sort: { field: 'Callers in the way', desc: true },
           columns: [
@@ -79,9 +79,9 @@ export const readiness: Section = {
           unit: 'none',
           noValue: nobody,
           queries: [
-            rows('A', stateOf('port', `${inWorkload}, ${asked}`)),
-            rows('B', `plainsight:port:blocking_callers{${inWorkload}, ${asked}}`),
-            rows('C', quietSince('port', inWorkload)),
+            rows('A', each('port', stateOf('port', `${inWorkload}, ${asked}`))),
+            rows('B', each('port', `plainsight:port:blocking_callers{${inWorkload}, ${asked}}`)),
+            rows('C', each('port', quietSince('port', inWorkload))),
             rows('D', `sum by (cluster, destination_workload_namespace, destination_workload, destination_port) (plainsight:port:active_connections{${inWorkload}})`),
           ],
           sort: { field: 'Callers in the way', desc: true },
