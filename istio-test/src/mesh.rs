@@ -26,6 +26,11 @@ pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The workload's pod.
 pub const POD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 10);
 
+/// The address of the caller with this number: each kind of caller has one of its own.
+pub const fn caller_address(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 77, 1, number))
+}
+
 /// A port of the workload, and how its Service declares it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Port {
@@ -87,6 +92,7 @@ impl Mesh {
         outside.connect(&pod)?;
         outside.add_address(OUTSIDE.into())?;
         pod.add_address(POD.into())?;
+        outside.answer_for("10.77.1.0/24")?;
         let kubernetes = outside
             .run(Kubernetes::start(SocketAddr::new(
                 OUTSIDE.into(),
@@ -145,14 +151,6 @@ impl Mesh {
     pub async fn call(&self, caller: &Caller, to: SocketAddr) -> anyhow::Result<Reply> {
         let caller = caller.clone();
         self.outside.run(async move { caller.call(to).await }).await
-    }
-
-    /// Gives callers an address.
-    ///
-    /// # Errors
-    /// It is there already.
-    pub fn add_caller_address(&self, address: IpAddr) -> anyhow::Result<()> {
-        self.outside.add_address(address)
     }
 
     /// What the sidecar shows Prometheus, on the port that is never captured.

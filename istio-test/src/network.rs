@@ -102,6 +102,16 @@ impl Namespace {
         ip(&arguments)
     }
 
+    /// Makes every address of a block one of its own, so that callers can come from any of them.
+    ///
+    /// # Errors
+    /// No block, or it is there already.
+    pub fn answer_for(&self, block: &str) -> anyhow::Result<()> {
+        ip(&[
+            "-n", &self.name, "route", "add", "local", block, "dev", "lo",
+        ])
+    }
+
     /// Lays a wire to `other`: an interface of the same name in both.
     ///
     /// # Errors
