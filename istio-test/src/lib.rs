@@ -8,3 +8,4 @@ pub mod mesh;
 pub mod network;
 pub mod program;
 pub mod repository;
+pub mod stage;

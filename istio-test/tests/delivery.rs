@@ -1,44 +1,173 @@
-//! Real istiod, Istio's agent and a real Envoy: the project's own manifests bring the filter to every kind of port.
+//! Real istiod, Istio's agent and a real Envoy: how the project's own manifests bring the filter, and take it away.
 
-use plainsight_integration::callers::Caller;
+use std::path::{Path, PathBuf};
+
 use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::mesh::{LabelList, Mesh, Port};
+use plainsight_istio_test::mesh::{LabelList, Port, with_image};
 use plainsight_istio_test::repository::root;
+use plainsight_istio_test::stage::Stage;
+
+fn overlay(name: &str) -> PathBuf {
+    root().join("envoy-config/istio/overlays").join(name)
+}
+
+async fn stage() -> Stage {
+    Stage::without_filter(LabelList::Stock)
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy(&path, &target)
+        } else {
+            drop(std::fs::copy(&path, &target).unwrap())
+        }
+    }
+}
 
 #[tokio::test]
-async fn the_overlay_of_one_workload_brings_the_filter_to_every_kind_of_port() {
-    let mut mesh = Mesh::start().await.unwrap();
-    let sidecar = mesh.start_sidecar(LabelList::Stock).await.unwrap();
-    assert_eq!(
-        mesh.scrape()
+async fn every_overlay_brings_the_filter_to_every_port_and_its_removal_takes_it_away() {
+    let stage = stage().await;
+    stage.until_nothing_counts().await.unwrap();
+    for name in ["workload", "namespace", "mesh"] {
+        let rendered = stage.mesh.overlay(&overlay(name)).unwrap();
+        stage.mesh.kubernetes.apply(&rendered).unwrap();
+        stage
+            .until_the_filter_counts()
             .await
-            .unwrap()
-            .count("plainsight_build_info", &[]),
-        0
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+        stage.mesh.kubernetes.delete(&rendered).unwrap();
+        stage
+            .until_nothing_counts()
+            .await
+            .unwrap_or_else(|error| panic!("{name}: {error:#}"));
+    }
+    let scrape = stage.mesh.scrape().await.unwrap();
+    assert_eq!(scrape.sum("plainsight_config_errors", &[]), 0.0);
+    assert_eq!(scrape.sum("plainsight_attribute_errors_total", &[]), 0.0);
+}
+
+#[tokio::test]
+async fn traffic_extension_brings_the_same_filter() {
+    let stage = stage().await;
+    // What the overlay's comment says: the other base.
+    let folder = tempfile::tempdir().unwrap();
+    copy(&root().join("envoy-config/istio"), folder.path());
+    let file = folder.path().join("overlays/workload/kustomization.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("- ../../wasmplugin #"), "{text}");
+    std::fs::write(
+        &file,
+        text.replace("- ../../wasmplugin #", "- ../../trafficextension #"),
+    )
+    .unwrap();
+    let rendered = stage.mesh.overlay(file.parent().unwrap()).unwrap();
+    assert_eq!(
+        rendered.matches("kind: TrafficExtension").count(),
+        2,
+        "{rendered}"
     );
-    let overlay = mesh
-        .overlay(&root().join("envoy-config/istio/overlays/workload"))
+    stage.mesh.kubernetes.apply(&rendered).unwrap();
+    stage
+        .until_the_filter_counts()
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+#[tokio::test]
+async fn another_workload_of_the_namespace_is_left_alone() {
+    let stage = stage().await;
+    let rendered = stage.mesh.overlay(&overlay("workload")).unwrap();
+    let other = rendered
+        .replace("app: checkout", "app: other")
+        .replace("plainsight-", "other-");
+    stage.mesh.kubernetes.apply(&other).unwrap();
+    // Its own plugin follows: once that one is at work, istiod has told all that there is to tell.
+    let own = rendered.replace(
+        "pluginConfig:\n    labels: stock",
+        "pluginConfig:\n    maxCallers: 7",
+    );
+    stage.mesh.kubernetes.apply(&own).unwrap();
+    stage
+        .until_the_filter_counts()
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    // Two plugins would count each connection twice.
+    stage
+        .until_the_filter_counts()
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+#[tokio::test]
+async fn the_agent_fetches_the_module_by_digest_from_the_registry() {
+    let stage = stage().await;
+    assert!(stage.mesh.image().contains("@sha256:"));
+    stage
+        .mesh
+        .kubernetes
+        .apply(&stage.mesh.overlay(&overlay("workload")).unwrap())
         .unwrap();
-    mesh.kubernetes.apply(&overlay).unwrap();
-    eventually("the filter", || async {
-        for port in Port::ALL {
-            let caller = Caller::http1("10.77.0.1");
-            mesh.call(&caller, port.address()).await?;
-        }
-        let scrape = mesh.scrape().await?;
-        for port in Port::ALL {
-            let number = port.number().to_string();
-            anyhow::ensure!(
-                scrape.sum(
-                    "plainsight_connections_total",
-                    &[("peer", "plaintext"), ("destination_port", &number)]
-                ) >= 1.0,
-                "no connection on {port:?}: {:#?}",
-                scrape.plainsight()
-            );
-        }
+    stage
+        .until_the_filter_counts()
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let fetched = stage.sidecar.fetched_modules().unwrap();
+    let module = std::fs::read(plainsight_integration::module_path().unwrap()).unwrap();
+    assert_eq!(fetched.len(), 1, "one module for both plugins: {fetched:?}");
+    assert!(
+        std::fs::read(&fetched[0]).unwrap() == module,
+        "another module came than was pushed"
+    );
+}
+
+#[tokio::test]
+async fn a_wrong_digest_leaves_the_traffic_alone_and_the_right_one_repairs_it() {
+    let stage = stage().await;
+    let wrong_image = format!(
+        "{}{}",
+        stage.mesh.image().split("sha256:").next().unwrap(),
+        "sha256:"
+    ) + &"1".repeat(64);
+    let template = plainsight_istio_test::program::kustomize(&overlay("workload")).unwrap();
+    stage
+        .mesh
+        .kubernetes
+        .apply(&with_image(&template, &wrong_image))
+        .unwrap();
+    eventually("the agent fails to fetch", || async {
+        let log = stage.sidecar.log();
+        anyhow::ensure!(
+            log.contains("MANIFEST_UNKNOWN") || log.contains("manifest unknown"),
+            "{log}"
+        );
         Ok(())
     })
     .await
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", sidecar.log()));
+    .unwrap_or_else(|error| panic!("{error:#}"));
+    for port in Port::ALL {
+        stage
+            .call_in_a_row(port, true)
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}\n{}", stage.sidecar.log()));
+    }
+    assert_eq!(
+        stage.mesh.scrape().await.unwrap().plainsight(),
+        Vec::<String>::new()
+    );
+    assert!(stage.sidecar.fetched_modules().unwrap().is_empty());
+    stage
+        .mesh
+        .kubernetes
+        .apply(&stage.mesh.overlay(&overlay("workload")).unwrap())
+        .unwrap();
+    stage
+        .until_the_filter_counts()
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
 }

@@ -106,6 +106,16 @@ impl Sidecar {
         self.agent.log()
     }
 
+    /// The bootstrap that the agent rendered from Istio's template.
+    ///
+    /// # Errors
+    /// It is not there, or no JSON.
+    pub fn bootstrap(&self) -> anyhow::Result<serde_json::Value> {
+        let path = self.folder.join("etc/istio/proxy/envoy-rev.json");
+        let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(serde_json::from_str(&text)?)
+    }
+
     /// The modules that the agent has fetched.
     ///
     /// # Errors

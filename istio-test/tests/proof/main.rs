@@ -2,14 +2,15 @@
 //! the PeerAuthentication becomes STRICT, the same callers talk again. What the filter said must come true, but for
 //! the exceptions written down here.
 
+mod callers;
 mod kinds;
-mod stage;
+
 mod table;
 
+use callers::{Callers, Fact, Verdict, handshake_failures, verdict};
 use kinds::{Kind, Said, kinds};
 use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::mesh::{LabelList, Port};
-use stage::{Fact, Stage, Verdict, handshake_failures, verdict};
+use plainsight_istio_test::mesh::Port;
 
 /// Callers whom the verdict calls broken and STRICT serves: they hold a certificate of the mesh, but speak TLS past
 /// the sidecar, which PERMISSIVE passes through unread. STRICT terminates that TLS, and then the certificate counts.
@@ -32,10 +33,10 @@ fn expected(said: Said) -> Verdict {
     Some((peer.to_owned(), strict.to_owned()))
 }
 
-async fn ask_all(stage: &Stage, kinds: &[Kind]) -> Vec<Fact> {
+async fn ask_all(callers: &Callers, kinds: &[Kind]) -> Vec<Fact> {
     let mut facts = Vec::new();
     for (index, kind) in kinds.iter().enumerate() {
-        facts.push(stage.ask(number(index), kind).await);
+        facts.push(callers.ask(number(index), kind).await);
     }
     facts
 }
@@ -43,12 +44,12 @@ async fn ask_all(stage: &Stage, kinds: &[Kind]) -> Vec<Fact> {
 #[tokio::test]
 async fn every_verdict_comes_true_with_istiods_own_listeners() {
     let kinds = kinds();
-    let stage = Stage::start(LabelList::Stock, &["principals: true"]).await;
+    let callers = Callers::start(&["principals: true"]).await;
 
-    let permissive = ask_all(&stage, &kinds).await;
+    let permissive = ask_all(&callers, &kinds).await;
     // A failed handshake is counted when Envoy closes the connection, a moment after the caller knows.
     let verdicts = eventually("verdicts", || async {
-        let scrape = stage.mesh.scrape().await?;
+        let scrape = callers.stage.mesh.scrape().await?;
         let mut verdicts = Vec::new();
         for (index, kind) in kinds.iter().enumerate() {
             let came = verdict(&scrape, number(index), kind.port);
@@ -89,14 +90,16 @@ async fn every_verdict_comes_true_with_istiods_own_listeners() {
         );
     }
 
-    stage
+    callers
+        .stage
         .declare(
             "peer-authentication/4-namespace-strict.yaml",
             Port::Http,
             false,
         )
-        .await;
-    let strict = ask_all(&stage, &kinds).await;
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let strict = ask_all(&callers, &kinds).await;
 
     let rows: Vec<_> = (0..kinds.len())
         .map(|at| table::Row {

@@ -1,7 +1,7 @@
 //! The proof as people read it.
 
+use crate::callers::{Fact, Verdict};
 use crate::kinds::{Kind, Said};
-use crate::stage::{Fact, Verdict};
 use plainsight_istio_test::mesh::Port;
 
 pub struct Row<'a> {

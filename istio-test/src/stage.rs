@@ -1,0 +1,147 @@
+//! A mesh whose workload is PERMISSIVE and has the filter at work: where the tests of verdicts, labels and exceptions
+//! begin.
+
+use anyhow::{Context, ensure};
+use plainsight_integration::callers::Caller;
+use plainsight_integration::eventually::eventually;
+use plainsight_integration::exposition::Scrape;
+
+use crate::mesh::{LabelList, Mesh, Port, Sidecar, caller_address};
+use crate::repository::{manifest, root};
+
+/// The number of the caller that waits are made with; no other caller has it.
+const CANARY: u8 = 254;
+/// How many calls in a row must go the new way before all of Envoy's workers are taken to have it.
+const IN_A_ROW: u32 = 30;
+
+/// A mesh with its sidecar.
+pub struct Stage {
+    /// The mesh.
+    pub mesh: Mesh,
+    /// The sidecar of its workload.
+    pub sidecar: Sidecar,
+}
+
+impl Stage {
+    /// `1-mesh-permissive.yaml` applied, the sidecar ready, no filter yet.
+    ///
+    /// # Errors
+    /// Something did not start; the message holds its log's end.
+    pub async fn without_filter(labels: LabelList) -> anyhow::Result<Self> {
+        let mut mesh = Mesh::start().await?;
+        mesh.kubernetes
+            .apply(&manifest("peer-authentication/1-mesh-permissive.yaml")?)?;
+        let sidecar = mesh.start_sidecar(labels).await?;
+        Ok(Self { mesh, sidecar })
+    }
+
+    /// The same with the overlay of one workload, at work on every port; `configuration` are the lines of its
+    /// `pluginConfig`.
+    ///
+    /// # Errors
+    /// As above, or the filter does not count.
+    pub async fn start(labels: LabelList, configuration: &[&str]) -> anyhow::Result<Self> {
+        let stage = Self::without_filter(labels).await?;
+        let overlay = stage
+            .mesh
+            .overlay(&root().join("envoy-config/istio/overlays/workload"))?;
+        stage
+            .mesh
+            .kubernetes
+            .apply(&configured(&overlay, configuration))?;
+        stage.until_the_filter_counts().await?;
+        Ok(stage)
+    }
+
+    /// Waits until every connection and every request counts, on every port.
+    ///
+    /// # Errors
+    /// They did not; the message holds the sidecar's log.
+    pub async fn until_the_filter_counts(&self) -> anyhow::Result<()> {
+        self.until_counted("the filter counts", f64::from(IN_A_ROW))
+            .await
+    }
+
+    /// Waits until no connection and no request counts any more, on any port.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn until_nothing_counts(&self) -> anyhow::Result<()> {
+        self.until_counted("the filter is gone", 0.0).await
+    }
+
+    async fn until_counted(&self, what: &str, wanted: f64) -> anyhow::Result<()> {
+        for port in Port::ALL {
+            let metrics: &[&str] = match port {
+                Port::Tcp => &["plainsight_connections_total"],
+                _ => &["plainsight_connections_total", "plainsight_requests_total"],
+            };
+            eventually(what, || async {
+                let before = self.mesh.scrape().await?;
+                self.call_in_a_row(port, true).await?;
+                let after = self.mesh.scrape().await?;
+                for metric in metrics {
+                    let came = of_canary(&after, metric, port) - of_canary(&before, metric, port);
+                    ensure!(came == wanted, "{port:?}: {metric}: {came} of {IN_A_ROW}");
+                }
+                Ok(())
+            })
+            .await
+            .with_context(|| format!("sidecar:\n{}", self.sidecar.log()))?;
+        }
+        Ok(())
+    }
+
+    /// Calls once in plaintext after another; each must be served, or each refused.
+    ///
+    /// # Errors
+    /// One was not.
+    pub async fn call_in_a_row(&self, port: Port, served: bool) -> anyhow::Result<()> {
+        for _ in 0..IN_A_ROW {
+            let outcome = self.mesh.call(&canary(), port.address()).await;
+            ensure!(
+                outcome.is_ok() == served,
+                "{port:?}: plaintext: {outcome:?}"
+            );
+        }
+        Ok(())
+    }
+
+    /// Applies a PeerAuthentication and waits until `port` takes plaintext, or refuses it, in all workers.
+    ///
+    /// # Errors
+    /// It did not come into force.
+    pub async fn declare(
+        &self,
+        file: &str,
+        port: Port,
+        takes_plaintext: bool,
+    ) -> anyhow::Result<()> {
+        self.mesh.kubernetes.apply(&manifest(file)?)?;
+        eventually(file, || self.call_in_a_row(port, takes_plaintext))
+            .await
+            .with_context(|| format!("sidecar:\n{}", self.sidecar.log()))
+    }
+}
+
+/// A rendered overlay with these lines as `pluginConfig` of each plugin.
+pub fn configured(overlay: &str, configuration: &[&str]) -> String {
+    let lines: String = configuration
+        .iter()
+        .map(|line| format!("\n    {line}"))
+        .collect();
+    overlay.replace("\n    labels: stock", &lines)
+}
+
+/// The caller that waits are made with: plain HTTP/1.1.
+pub fn canary() -> Caller {
+    Caller::http1(&caller_address(CANARY).to_string())
+}
+
+fn of_canary(scrape: &Scrape, metric: &str, port: Port) -> f64 {
+    let (address, number) = (canary().source.to_string(), port.number().to_string());
+    scrape.sum(
+        metric,
+        &[("source_ip", &address), ("destination_port", &number)],
+    )
+}
