@@ -4,6 +4,7 @@
 //! A generated file is a row of [`GENERATED`]: its path and the function that makes its whole text.
 
 mod alerts;
+mod dashboard_config_map;
 mod expressions;
 mod prometheus_rule;
 mod vocabulary;
@@ -18,10 +19,16 @@ struct Generated {
     make: fn(&Path) -> anyhow::Result<String>,
 }
 
-const GENERATED: [Generated; 1] = [Generated {
-    path: prometheus_rule::PATH,
-    make: prometheus_rule::make,
-}];
+const GENERATED: [Generated; 2] = [
+    Generated {
+        path: prometheus_rule::PATH,
+        make: prometheus_rule::make,
+    },
+    Generated {
+        path: dashboard_config_map::PATH,
+        make: dashboard_config_map::make,
+    },
+];
 
 /// A check that writes nothing: everything it found, a line each.
 type Check = fn(&Path) -> anyhow::Result<Vec<String>>;

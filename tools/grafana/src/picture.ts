@@ -61,12 +61,13 @@ function drawStat({ panel, samples, queries }: Answered, box: Box, asked: Asked)
   });
 }
 
-/** Widths in proportion to what stands in each column, so that no column starves. */
-function widths(columns: string[], texts: string[][], room: number): number[] {
+/** The widths that are set, and the rest in proportion to what stands in each column. */
+function widths(columns: string[], texts: string[][], fixed: (number | undefined)[], room: number): number[] {
   const ink: Ink = { size: 12 };
   const wanted = columns.map((column, index) => Math.min(300, Math.max(widthOf(column, { size: 12, bold: true }), ...texts.map((row) => widthOf(row[index] ?? '', ink))) + 24));
-  const sum = wanted.reduce((left, right) => left + right, 0);
-  return wanted.map((one) => (one * room) / sum);
+  const given = fixed.reduce((sum: number, one) => sum + (one ?? 0), 0);
+  const rest = wanted.reduce((sum, one, index) => sum + (fixed[index] === undefined ? one : 0), 0);
+  return wanted.map((one, index) => fixed[index] ?? (one * (room - given)) / rest);
 }
 
 function drawTable({ panel, columns, cells }: Answered, box: Box, asked: Asked): string[] {
@@ -77,7 +78,8 @@ function drawTable({ panel, columns, cells }: Answered, box: Box, asked: Asked):
   const fitting = Math.floor((box.h - height) / height);
   const kept = cells.length > fitting ? cells.slice(0, fitting - 1) : cells;
   const shown = kept.map((row) => row.map(read));
-  const wide = widths(columns, shown.map((row) => row.map((one) => one.text)), box.w);
+  const fixed = configured.map((one) => (one as { 'custom.width'?: number })['custom.width']);
+  const wide = widths(columns, shown.map((row) => row.map((one) => one.text)), fixed, box.w);
   const left = wide.map((_, index) => box.x + wide.slice(0, index).reduce((sum, one) => sum + one, 0));
   const out: string[] = [];
   columns.forEach((column, index) => {
@@ -127,7 +129,8 @@ function drawGraph({ panel, curves }: Answered, box: Box, asked: Asked): string[
     return {
       name,
       last: points.at(-1)?.[1],
-      points: points.map(([at, value]): [number, number, number] => {
+      // A step begins at its moment: the one at the very end has no width.
+      points: points.filter(([at]) => at < asked.end).map(([at, value]): [number, number, number] => {
         const base = stacked ? (below.get(at) ?? 0) : 0;
         below.set(at, base + (values.get(at) ?? 0));
         return [at, base, base + value];
@@ -135,7 +138,7 @@ function drawGraph({ panel, curves }: Answered, box: Box, asked: Asked): string[
     };
   });
   const most = defaults.max ?? ceiling(Math.max(0, ...layers.flatMap(({ points }) => points.map(([, , value]) => value))));
-  const legendWidth = Math.min(box.w * 0.42, 330);
+  const legendWidth = Math.min(box.w * 0.46, 370);
   const plot: Box = { x: box.x + 66, y: box.y + 6, w: box.w - legendWidth - 76, h: box.h - 28 };
   const across = (at: number) => plot.x + ((at - asked.start) / (asked.end - asked.start)) * plot.w;
   const up = (value: number) => plot.y + plot.h - (value / most) * plot.h;

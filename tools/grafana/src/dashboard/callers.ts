@@ -12,7 +12,7 @@ export const callers: Section = {
   title: 'Who is in the way',
   lines: [
     {
-      h: 11,
+      h: 10,
       panels: [
         table({
           title: 'Callers that STRICT would break',
@@ -47,7 +47,7 @@ export const callers: Section = {
       ],
     },
     {
-      h: 7,
+      h: 6,
       panels: [
         table({
           title: 'Callers on exempt ports',

@@ -13,7 +13,7 @@ export const readiness: Section = {
   title: 'Readiness',
   lines: [
     {
-      h: 8,
+      h: 7,
       panels: [
         table({
           title: 'Namespaces',
@@ -27,8 +27,8 @@ export const readiness: Section = {
             rows('B', each('namespace', `plainsight:namespace:blocking_callers{${inNamespace}, ${asked}}`)),
             rows('C', each('namespace', quietSince('namespace', inNamespace))),
           ],
-          sort: { field: 'Callers in the way', desc: true },
-          columns: [namespace, state('Value #A'), count('Value #B', 'Callers in the way'), ago('Value #C', 'Last plaintext'), cluster],
+          sort: { field: 'Callers', desc: true },
+          columns: [namespace, state('Value #A'), count('Value #B', 'Callers'), ago('Value #C', 'Last plaintext'), cluster],
         }),
         table({
           title: 'Workloads',
@@ -44,12 +44,12 @@ export const readiness: Section = {
             rows('D', each('workload', `plainsight:workload:without_mtls:ratio1h{${inWorkload}}`)),
             rows('E', each('workload', `plainsight:workload:reporting_since_timestamp_seconds{${inWorkload}} * 1000`)),
           ],
-          sort: { field: 'Callers in the way', desc: true },
+          sort: { field: 'Callers', desc: true },
           columns: [
             namespace,
             workload,
             state('Value #A'),
-            count('Value #B', 'Callers in the way'),
+            count('Value #B', 'Callers'),
             ago('Value #C', 'Last plaintext'),
             {
               from: 'Value #D',
@@ -69,7 +69,7 @@ export const readiness: Section = {
       ],
     },
     {
-      h: 8,
+      h: 7,
       panels: [
         table({
           title: 'Ports',
@@ -84,13 +84,13 @@ export const readiness: Section = {
             rows('C', each('port', quietSince('port', inWorkload))),
             rows('D', `sum by (cluster, destination_workload_namespace, destination_workload, destination_port) (plainsight:port:active_connections{${inWorkload}})`),
           ],
-          sort: { field: 'Callers in the way', desc: true },
+          sort: { field: 'Callers', desc: true },
           columns: [
             namespace,
             workload,
             port,
             state('Value #A'),
-            count('Value #B', 'Callers in the way'),
+            count('Value #B', 'Callers'),
             ago('Value #C', 'Last plaintext'),
             count('Value #D', 'Open now'),
             cluster,

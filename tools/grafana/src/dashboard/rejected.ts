@@ -11,7 +11,7 @@ export const rejected: Section = {
   title: 'After the switch to STRICT: who was turned away',
   lines: [
     {
-      h: 8,
+      h: 7,
       panels: [
         graph({
           title: 'Failed TLS handshakes by caller',

@@ -3,8 +3,12 @@ import { ago, caller, kind, namespace, port, speaks, workload } from './columns.
 import { graph, lines, rows, table, type Section } from './layout.js';
 import { blocking, callerLabels, inWorkload, ofCaller } from './selectors.js';
 
-const connections = (more: string) =>
-  `sum by (cluster, destination_workload_namespace) (sum_over_time(plainsight:port:connections:increase1m{${inWorkload}${more}}[$__rate_interval]))`;
+const added = (what: 'connections' | 'requests', more: string) =>
+  `sum by (cluster, destination_workload_namespace) (sum_over_time(plainsight:port:${what}:increase1m{${inWorkload}${more}}[$__rate_interval]))`;
+
+/** The share that was not mutual TLS: 0 and not absent where all of it was. */
+const share = (what: 'connections' | 'requests') =>
+  `(${added(what, ', peer!="mutual_tls"')} or 0 * ${added(what, '')}) / (${added(what, '')} > 0)`;
 
 const quiet = 'no plaintext seen in this window';
 const firstSeen = `plainsight:caller:first_seen_timestamp_seconds{${ofCaller}, strict="reject", traffic=~"$counted"}`;
@@ -17,20 +21,17 @@ export const trend: Section = {
       h: 8,
       panels: [
         graph({
-          title: 'Share of connections without mutual TLS',
+          title: 'Share without mutual TLS',
           description:
-            'Of the inbound connections of each namespace, the share that was not mutual TLS: plaintext, TLS without a client certificate, or the application’s own TLS. Probes and scrapes are in it. A gap means no connections at all.',
+            'Of the inbound connections and requests of each namespace, the share that was not mutual TLS: plaintext, TLS without a client certificate, or the application’s own TLS. Sidecars keep their connections open and send many requests over each, so the two differ; only connections tell of TCP. Probes and scrapes are in it. A gap means that nothing came in.',
           w: 12,
           unit: 'percentunit',
-          noValue: 'no connections seen in this window',
+          noValue: 'nothing came in in this window',
           max: 1,
           style: 'line',
           queries: [
-            lines(
-              'A',
-              `(${connections(', peer!="mutual_tls"')} or 0 * ${connections('')}) / (${connections('')} > 0)`,
-              '{{cluster}} {{destination_workload_namespace}}',
-            ),
+            lines('A', share('connections'), '{{cluster}} {{destination_workload_namespace}} connections'),
+            lines('B', share('requests'), '{{cluster}} {{destination_workload_namespace}} requests'),
           ],
         }),
         graph({
