@@ -9,6 +9,11 @@ use crate::host::{Host, Status};
 use crate::property::Access;
 use crate::trouble::push_number;
 
+/// Undeclared ports are chosen by callers: beyond so many, a port has no series of its own.
+pub const MOST_PORTS: u32 = 64;
+/// Series of callers, for each caller that may have some: by port and by how it speaks.
+pub const SERIES_PER_CALLER: u32 = 4;
+
 /// Every Istio plugin shares the empty vm_id, hence one key space
 /// (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/shared_data.cc>).
 const PREFIX: &str = "plainsight/";

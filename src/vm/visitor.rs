@@ -4,7 +4,7 @@ use super::Vm;
 use super::sighting::{Sighting, look};
 use crate::address::Endpoint;
 use crate::caller::Source;
-use crate::census::{Admission, Roll};
+use crate::census::{Admission, MOST_PORTS, Roll, SERIES_PER_CALLER};
 use crate::client_hello::{self, NEEDED, Opening};
 use crate::connections::{Stage, Verdict};
 use crate::host::{Host, Level};
@@ -20,10 +20,6 @@ use crate::trouble::push_number;
 const MOST_ADDRESS: usize = 128;
 /// `traffic_direction` OUTBOUND (<https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/base.proto>).
 const OUTBOUND: u64 = 2;
-/// Undeclared ports are chosen by callers: beyond so many, a port has no series of its own.
-const MOST_PORTS: u32 = 64;
-/// Series of callers, for each caller that may have some: by port and by how it speaks.
-const SERIES_PER_CALLER: u32 = 4;
 const OVERFLOW: &str = "overflow";
 
 /// A caller without mutual TLS, or one whose handshake failed.
@@ -330,8 +326,13 @@ impl<H: Host> Vm<H> {
             limit: limit.saturating_mul(SERIES_PER_CALLER),
             small: false,
         };
+        // Every label that tells series apart: exempt ports and others can share the port `overflow`.
+        let exempt = root.settings.is_exempt(visitor.port);
         let row = [
             visitor.peer.map_or("handshake", Peer::as_str),
+            visitor
+                .peer
+                .map_or("", |peer| peer.under_strict(exempt).as_str()),
             &port,
             &ip,
             name,

@@ -202,6 +202,28 @@ fn ports_beyond_the_cap_are_the_overflow() {
 }
 
 #[test]
+fn exempt_ports_and_others_that_share_the_overflow_are_series_of_their_own() {
+    // 17 callers may have 68 series between them.
+    let mut vm = vm(r#"{"maxCallers":17,"exemptPorts":[66]}"#);
+    for port in 1..=64_u32 {
+        let port = u64::from(port).to_le_bytes();
+        vm.access.host.set("destination.port", &port);
+        connect(&mut vm, 1_000, "10.0.0.1:4000", b"x");
+    }
+    for caller in 1..=5 {
+        for port in [65_u64, 66] {
+            let address = format!("10.0.0.{caller}:4000");
+            let port = port.to_le_bytes();
+            vm.access.host.set("destination.port", &port);
+            connect(&mut vm, 2_000, &address, b"x");
+        }
+    }
+    let mut own = vm.access.host.metrics_with("connections_total");
+    own.retain(|(name, _)| !name.contains("source_ip=overflow"));
+    assert_eq!(own.len(), 68);
+}
+
+#[test]
 fn each_new_caller_is_logged_once() {
     let mut vm = vm("{}");
     vm.access.host.log.clear();
