@@ -38,4 +38,11 @@ dashboard-picture: $(GRAFANA)/build/.compiled $(WASM) ## draw docs/dashboard.svg
 	envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
 	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(WASM) node $(GRAFANA)/build/src/live.js "$$demo" $(MINUTES) -- \
 		--of "The callers of \`make demo\` on real Envoys, watched by a Prometheus with the shipped rules for $(MINUTES) minutes." \
-		--window 1h --svg docs/dashboard.svg --queries docs/dashboard-queries.md
+		--window 1h --svg docs/dashboard.svg
+
+.PHONY: dashboard-queries
+dashboard-queries: $(GRAFANA)/build/.compiled ## run the live check and list its queries in docs/dashboard-queries.md
+	@mkdir -p out
+	@$(MAKE) --no-print-directory test-live | tee out/live-check.txt
+	@node $(GRAFANA)/build/src/listed.js <out/live-check.txt >out/dashboard-queries.md
+	@mv out/dashboard-queries.md docs/dashboard-queries.md

@@ -1,8 +1,8 @@
 /**
- * Draws the dashboard from a live Prometheus that holds the recording rules, and lists its queries with their rows.
+ * Draws the dashboard from a live Prometheus that holds the recording rules.
  *
  *     node build/src/draw.js --prometheus http://127.0.0.1:9090 --of "what runs there" \
- *         [--window 1h] [--counted 'app|probe|scrape'] [--minutes 30] [--svg FILE] [--queries FILE]
+ *         [--window 1h] [--counted 'app|probe|scrape'] [--minutes 30] --svg FILE
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,7 +11,6 @@ import { dashboardFile } from './files.js';
 import { picture } from './picture.js';
 import { Prometheus } from './prometheus.js';
 import { initialValues } from './promql.js';
-import { listed } from './listed.js';
 import type { Dashboard } from './shape.js';
 
 const { values: given } = parseArgs({
@@ -22,11 +21,10 @@ const { values: given } = parseArgs({
     counted: { type: 'string' },
     minutes: { type: 'string', default: '30' },
     svg: { type: 'string' },
-    queries: { type: 'string' },
   },
 });
-if (given.prometheus === undefined || given.of === undefined) {
-  throw new Error('draw: expected --prometheus URL and --of TEXT that says what runs there');
+if (given.prometheus === undefined || given.of === undefined || given.svg === undefined) {
+  throw new Error('draw: expected --prometheus URL, --of TEXT that says what runs there, and --svg FILE');
 }
 const minutes = Number(given.minutes);
 if (!(minutes > 0)) {
@@ -53,11 +51,6 @@ if (pods.length === 0) {
   throw new Error(`draw: ${given.prometheus}: no pod reports there, or the recording rules are not loaded`);
 }
 const all = await answers(dashboard, prometheus, asked);
-if (given.svg !== undefined) {
-  writeFileSync(given.svg, picture(dashboard, all, asked, given.of));
-}
-if (given.queries !== undefined) {
-  writeFileSync(given.queries, listed(dashboard, all, asked, given.of));
-}
+writeFileSync(given.svg, picture(dashboard, all, asked, given.of));
 const asks = all.flatMap(({ queries }) => queries);
 console.log(`draw: ${asks.length} queries, ${asks.filter(({ rows }) => rows > 0).length} with rows, ${asks.reduce((sum, { rows }) => sum + rows, 0)} rows in all`);

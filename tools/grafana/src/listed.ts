@@ -1,40 +1,78 @@
-/** The list of queries with the number of rows each one got, as a page for the documentation. */
-import type { Answered, Asked } from './answers.js';
+/**
+ * Writes the page that lists the dashboard's queries with the rows each had in the live check.
+ *
+ *     make --silent test-live | node build/src/listed.js > docs/dashboard-queries.md
+ *
+ * The live check prints a line for each query; a query without one, or a line without a query, is an error.
+ */
+import { readFileSync } from 'node:fs';
+import { pathToFileURL } from 'node:url';
+import { dashboardFile } from './files.js';
 import type { Dashboard } from './shape.js';
+
+/** What the live check says of one query: rows as the dashboard opens, and every count over the variables' values. */
+export interface Counted {
+  rows: number;
+  byVariable: number[];
+}
+
+/** The lines `query  TITLE REFID  rows N, by variable {N, N}` of a live check's output, and its last line. */
+export function counts(output: string): { queries: Map<string, Counted>; verdict: string } {
+  const queries = new Map<string, Counted>();
+  for (const found of output.matchAll(/^query\s+(\S.*?)\s+rows\s+(\d+), by variable \{([\d, ]*)\}$/gm)) {
+    const [, name = '', rows = '', spread = ''] = found;
+    queries.set(name, { rows: Number(rows), byVariable: spread.split(',').map(Number) });
+  }
+  const verdict = /^live-check: (.*answered as the traffic implies).*$/m.exec(output)?.[1];
+  if (verdict === undefined) {
+    throw new Error('listed: the live check did not end well: no line that says so');
+  }
+  return { queries, verdict };
+}
 
 /** A text that cannot break the table it stands in. */
 const cell = (text: string): string => text.replace(/\|/g, '\\|').replace(/\n/g, ' ');
 
-/** The page: one row for each query, in the dashboard's order, with the query as it was sent. */
-export function listed(dashboard: Dashboard, all: Answered[], asked: Asked, where: string): string {
-  const at = new Date(asked.end * 1000).toISOString().slice(0, 16).replace('T', ' ');
-  const values = Object.entries(asked.values)
-    .map(([name, value]) => `\`${name}\` = \`${value}\``)
-    .join(', ');
-  const lines = all.flatMap(({ panel, queries }) =>
-    queries.map(({ refId, sent, rows }) => `| ${cell(panel.title ?? '')} | ${refId} | ${rows} | \`${cell(sent)}\` |`),
-  );
-  const silent = all.filter(({ queries }) => queries.every(({ rows }) => rows === 0));
+/**
+ * The page: one row for each query, in the dashboard's order.
+ *
+ * # Errors
+ * The live check and the dashboard do not have the same queries.
+ */
+export function page(dashboard: Dashboard, output: string): string {
+  const { queries, verdict } = counts(output);
+  const lines: string[] = [];
+  for (const panel of dashboard.panels) {
+    for (const target of panel.type === 'row' ? [] : (panel.targets ?? [])) {
+      const name = `${panel.title ?? ''} ${target.refId ?? ''}`;
+      const counted = queries.get(name);
+      if (counted === undefined) {
+        throw new Error(`listed: ${name}: the live check says nothing of it`);
+      }
+      queries.delete(name);
+      lines.push(`| ${cell(name)} | ${counted.rows} | ${counted.byVariable.join(', ')} | \`${cell(target.expr)}\` |`);
+    }
+  }
+  if (queries.size > 0) {
+    throw new Error(`listed: ${[...queries.keys()].join(', ')}: not in the dashboard`);
+  }
   return [
     '# The dashboard’s queries and their rows',
     '',
-    `Written by \`make dashboard-picture\`, together with [dashboard.svg](dashboard.svg). ${where}`,
+    'Written by `make dashboard-queries` from a run of the live check (`make test-live`): a real Prometheus with the shipped rules scrapes real',
+    'Envoys, callers of every kind call, and each query must have the rows that the traffic implies, for each value of each variable.',
     '',
-    `Asked at ${at} UTC, over ${Math.round((asked.end - asked.start) / 60)} minutes, with ${cell(values)}.`,
+    `That run: ${verdict}.`,
     '',
-    '| panel | query | rows | PromQL as sent |',
+    '*Rows* is what the dashboard shows as it opens; *by variable* are all the counts that the variables’ values led to.',
+    '',
+    '| query | rows | by variable | PromQL |',
     '|---|---|---|---|',
     ...lines,
     '',
-    ...(silent.length === 0
-      ? []
-      : [
-          'Panels without a row here, and what they say then:',
-          '',
-          ...silent.map(({ panel }) => `- ${panel.title ?? ''}: “${panel.fieldConfig.defaults.noValue ?? ''}”`),
-          '',
-        ]),
-    `${dashboard.panels.filter(({ type }) => type !== 'row').length} panels, ${lines.length} queries.`,
-    '',
   ].join('\n');
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
+  process.stdout.write(page(JSON.parse(readFileSync(dashboardFile, 'utf8')) as Dashboard, readFileSync(0, 'utf8')));
 }

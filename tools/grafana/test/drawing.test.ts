@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { answers, legend, merge, type Cell } from '../src/answers.js';
 import { dashboardFile } from '../src/files.js';
-import { listed } from '../src/listed.js';
+import { counts, page } from '../src/listed.js';
 import { picture } from '../src/picture.js';
 import { Prometheus } from '../src/prometheus.js';
 import { initialValues, interpolate, queries, seriesOf } from '../src/promql.js';
@@ -114,7 +114,6 @@ test('a Prometheus without an answer gives every panel its empty state and no va
     const svg = picture(dashboard, all, moment, 'nothing');
     assert.match(svg, />no plaintext seen in this window</);
     assert.doesNotMatch(svg, /callers in the way</);
-    assert.match(listed(dashboard, all, moment, 'nothing'), /\| Callers that STRICT would break \| A \| 0 \|/);
   } finally {
     server.close();
     server.closeAllConnections();
@@ -154,4 +153,23 @@ test('an error of Prometheus is an error here, with the query', async () => {
     server.close();
     server.closeAllConnections();
   }
+});
+
+const verdict = 'live-check: 40 rules, 8 alerts and 45 queries with 12 choices of variables (540 questions) answered as the traffic implies in 90 s';
+const line = (name: string) => `query  ${name.padEnd(58)} rows   3, by variable {0, 3}`;
+const names = dashboard.panels.flatMap((panel) => (panel.type === 'row' ? [] : (panel.targets ?? []).map(({ refId }) => `${panel.title ?? ''} ${refId ?? ''}`)));
+
+test('the page of queries holds every query with the rows the live check printed', () => {
+  const text = page(dashboard, [...names.map(line), verdict].join('\n'));
+  assert.match(text, /\| Callers that STRICT would break A \| 3 \| 0, 3 \| `max by/);
+  assert.match(text, /540 questions/);
+});
+
+test('a query that the live check did not ask, and one that the dashboard lost, are errors', () => {
+  assert.throws(() => page(dashboard, [...names.slice(1).map(line), verdict].join('\n')), /says nothing of it/);
+  assert.throws(() => page(dashboard, [...names.map(line), line('Gone A'), verdict].join('\n')), /Gone A: not in the dashboard/);
+});
+
+test('a live check that failed makes no page', () => {
+  assert.throws(() => counts(names.map(line).join('\n')), /did not end well/);
 });
