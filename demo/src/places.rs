@@ -32,6 +32,7 @@ impl Places {
         let lock = only_demo()?;
         let mut ports = BTreeMap::from([(APPLICATION, application)]);
         let mut reserved = Vec::new();
+        let mut replaced = Vec::new();
         for documented in LISTENING {
             // A second demo takes free ports only: Envoys may share a port without an error, and it would see the
             // first one's callers.
@@ -39,15 +40,18 @@ impl Places {
                 documented
             } else {
                 let free = ReservedPort::take()?;
-                println!(
-                    "port {documented} is in use: taking {} instead",
-                    free.number()
-                );
                 let number = free.number();
+                replaced.push(format!("{documented} -> {number}"));
                 reserved.push(free);
                 number
             };
             ports.insert(documented, port);
+        }
+        if !replaced.is_empty() {
+            println!(
+                "Ports in use on this machine, and others instead: {}",
+                replaced.join(", ")
+            );
         }
         Ok(Self {
             ports,

@@ -21,17 +21,18 @@ fn cells(line: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The demo says so when it takes another port; the text with the documented ones put back.
+/// The demo says so when it takes other ports; the text with the documented ones put back.
 fn with_documented_ports(output: &str) -> String {
     let mut text = output.to_owned();
-    for line in output.lines() {
-        if let Some((documented, taken)) = line
-            .strip_prefix("port ")
-            .and_then(|rest| rest.split_once(" is in use: taking "))
-            .and_then(|(documented, rest)| Some((documented, rest.strip_suffix(" instead")?)))
-        {
-            text = text.replace(&format!(" {taken} "), &format!(" {documented} "));
-        }
+    let replaced = output
+        .lines()
+        .find_map(|line| line.split_once(", and others instead: "));
+    for (documented, taken) in replaced
+        .iter()
+        .flat_map(|(_, pairs)| pairs.split(", "))
+        .filter_map(|pair| pair.split_once(" -> "))
+    {
+        text = text.replace(&format!("  {taken}  "), &format!("  {documented}  "));
     }
     text
 }
