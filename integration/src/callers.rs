@@ -196,6 +196,24 @@ impl Caller {
         Ok(reply)
     }
 
+    /// Connects and sends so many requests at once on the one HTTP/2 connection.
+    ///
+    /// # Errors
+    /// The connection failed, it is no HTTP/2, or a request was not answered with success.
+    pub async fn call_at_once(&self, to: SocketAddr, requests: u32) -> anyhow::Result<()> {
+        let connection = self.connect(to).await?;
+        let replies = in_time(
+            "caller: requests at once",
+            connection.requests_at_once(requests),
+        )
+        .await?;
+        for reply in replies {
+            ensure!(reply.status < 300, "caller: status {}", reply.status);
+        }
+        connection.close().await;
+        Ok(())
+    }
+
     /// Connects by TCP and closes without a byte.
     ///
     /// # Errors

@@ -4,7 +4,6 @@ mod admin;
 mod process;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -23,6 +22,10 @@ pub trait Configuration {
     fn listeners(&self) -> Vec<Value>;
     /// Worker threads.
     fn concurrency(&self) -> u32;
+    /// How long connections of replaced listeners may go on, in seconds.
+    fn drain_seconds(&self) -> u32 {
+        1
+    }
 }
 
 impl Configuration for Sidecar {
@@ -63,18 +66,19 @@ impl Envoy {
     /// # Errors
     /// No binary, a configuration that Envoy refuses (the log's tail is in the message), or no readiness in time.
     pub async fn start(configuration: &(impl Configuration + Sync)) -> anyhow::Result<Self> {
-        let binary = crate::path_from_environment("PLAINSIGHT_ENVOY", "make test-integration")?;
-        Self::start_binary(binary, configuration).await
+        Self::start_with_first(configuration, async || Ok(())).await
     }
 
-    /// Starts the given binary.
+    /// As [`Envoy::start`], but runs `first` before anything of the harness connects, so that its first connection is
+    /// Envoy's first. `first` itself polls until the listener is there.
     ///
     /// # Errors
-    /// As [`Envoy::start`].
-    pub async fn start_binary(
-        binary: PathBuf,
+    /// As [`Envoy::start`], and the error of `first`.
+    pub async fn start_with_first(
         configuration: &(impl Configuration + Sync),
+        first: impl AsyncFnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
+        let binary = crate::path_from_environment("PLAINSIGHT_ENVOY", "make test-integration")?;
         let folder = tempfile::Builder::new()
             .prefix("plainsight-envoy-")
             .tempdir()?;
@@ -87,6 +91,7 @@ impl Envoy {
         std::fs::write(&bootstrap_path, bootstrap.to_string())?;
         let admin_path = folder.path().join("admin");
         let concurrency = configuration.concurrency().to_string();
+        let drain_seconds = configuration.drain_seconds().to_string();
         let mut process = Process::spawn(
             &binary,
             &[
@@ -100,14 +105,17 @@ impl Envoy {
                 "--disable-hot-restart".as_ref(),
                 // An old listener goes as soon as a new one has replaced it.
                 "--drain-time-s".as_ref(),
-                "1".as_ref(),
+                drain_seconds.as_ref(),
                 "--drain-strategy".as_ref(),
                 "immediate".as_ref(),
                 "--log-level".as_ref(),
-                "info".as_ref(),
+                "warning".as_ref(),
+                "--component-log-level".as_ref(),
+                "wasm:info,config:info,upstream:info,main:warning".as_ref(),
             ],
             folder.path().join("envoy.log"),
         )?;
+        first().await.with_context(|| process.log_tail())?;
         let admin = eventually("envoy: ready", || {
             let outcome = match process.exit_status() {
                 Some(status) => Ok(Err(format!(

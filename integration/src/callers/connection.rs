@@ -1,6 +1,6 @@
 //! An open connection that speaks.
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
@@ -112,6 +112,35 @@ impl Connection {
             }
         })
         .await
+    }
+
+    /// So many requests at once, multiplexed on one HTTP/2 connection.
+    ///
+    /// # Errors
+    /// It is no HTTP/2 connection, or it broke.
+    pub async fn requests_at_once(&self, requests: u32) -> anyhow::Result<Vec<Reply>> {
+        let Speaking::Http2(sender, _) = &self.speaking else {
+            bail!("caller: requests at once: not HTTP/2");
+        };
+        let each = (0..requests).map(|_| {
+            let (mut sender, headers) = (sender.clone(), self.headers.clone());
+            async move {
+                sender.ready().await?;
+                read(
+                    sender
+                        .send_request(request(
+                            "GET",
+                            "/",
+                            true,
+                            headers,
+                            Empty::new().boxed_unsync(),
+                        )?)
+                        .await?,
+                )
+                .await
+            }
+        });
+        futures_util::future::try_join_all(each).await
     }
 
     /// Closes in order: what was sent has arrived.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde_json::{Value, json};
 
+use super::Mode;
 use super::chains::{Carries, Chain, chains};
 use super::cluster::socket_address;
 use super::sidecar::{Port, Sidecar};
@@ -48,7 +49,8 @@ fn filter_chain(sidecar: &Sidecar, port: &Port, at: usize, chain: &Chain) -> Val
     if port.declared {
         filter_chain_match["destination_port"] = json!(port.number());
     }
-    let mut filters = sidecar.network_filters_first.clone();
+    let mut filters = port.network_filters_first.clone();
+    filters.extend(sidecar.network_filters_first.iter().cloned());
     filters.extend(
         sidecar
             .network_plugins
@@ -74,14 +76,14 @@ fn filter_chain(sidecar: &Sidecar, port: &Port, at: usize, chain: &Chain) -> Val
         "filters": filters,
     });
     if chain.terminates_tls {
-        filter_chain["transport_socket"] = transport_socket(sidecar, chain.carries);
+        filter_chain["transport_socket"] = transport_socket(sidecar, port, chain.carries);
     }
     filter_chain
 }
 
 /// The context of `BuildInboundTLS`:
 /// <https://github.com/istio/istio/blob/master/pilot/pkg/security/authn/utils/utils.go>. Its secrets come inline here.
-fn transport_socket(sidecar: &Sidecar, carries: Carries) -> Value {
+fn transport_socket(sidecar: &Sidecar, port: &Port, carries: Carries) -> Value {
     let alpn = match carries {
         Carries::Http => json!(["h2", "http/1.1"]),
         Carries::Tcp => json!(["istio-peer-exchange", "h2", "http/1.1"]),
@@ -90,7 +92,7 @@ fn transport_socket(sidecar: &Sidecar, carries: Carries) -> Value {
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
-            "require_client_certificate": sidecar.require_client_certificate,
+            "require_client_certificate": port.require_client_certificate || sidecar.mode == Mode::Strict,
             "common_tls_context": {
                 "alpn_protocols": alpn,
                 "tls_params": {

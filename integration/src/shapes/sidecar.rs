@@ -20,6 +20,11 @@ pub struct Port {
     pub app: SocketAddr,
     /// `portLevelMtls`: the mode of this port alone.
     pub mode: Option<Mode>,
+    /// Whether its TLS asks for a client certificate while the namespace is PERMISSIVE: always under istiod's own
+    /// modes, and never where a Sidecar resource brings a server certificate (`ingress.tls.mode: SIMPLE`).
+    pub require_client_certificate: bool,
+    /// Network filters of this port, ahead of the sidecar's own.
+    pub network_filters_first: Vec<Value>,
     reserved: ReservedPort,
 }
 
@@ -34,6 +39,8 @@ impl Port {
             declared: true,
             app,
             mode: None,
+            require_client_certificate: true,
+            network_filters_first: Vec::new(),
             reserved: ReservedPort::take()?,
         })
     }
@@ -114,8 +121,6 @@ pub struct Sidecar {
     pub http_filters_last: Vec<Value>,
     /// `INBOUND`, as istiod sets it; a test may set `OUTBOUND`.
     pub traffic_direction: String,
-    /// Always true under istiod.
-    pub require_client_certificate: bool,
     /// `proxyMetadata` and what the injector adds.
     pub node_metadata: Value,
     /// `extraStatTags`.
@@ -141,7 +146,6 @@ impl Sidecar {
             http_filters_first: Vec::new(),
             http_filters_last: Vec::new(),
             traffic_direction: "INBOUND".to_owned(),
-            require_client_certificate: true,
             node_metadata: json!({"WORKLOAD_NAME": "orders", "NAMESPACE": "legacy"}),
             extra_stat_tags: Vec::new(),
             concurrency: 1,

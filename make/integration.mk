@@ -1,0 +1,36 @@
+# The filter in real Envoys: every claim and the proof, against the newest and the oldest Envoy that Istio's supported
+# releases use, and on demand against all of them.
+
+ENVOY_ALL := $(ENVOY_OLDEST) 1.37.0 1.38.2 1.39.3 $(ENVOY_NEWEST)
+
+# $(call integration,VERSION,CARGO TEST ARGUMENTS): the suite against one Envoy.
+define integration
+	@echo "integration: Envoy $(1)"
+	@PLAINSIGHT_ENVOY="$$(tools/setup envoy $(1))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" \
+		cargo test --locked --package plainsight-integration $(2)
+endef
+
+.PHONY: test-integration
+test-integration: $(WASM) ## run the claims and the proof against the newest Envoy
+	$(call integration,$(ENVOY_NEWEST))
+
+.PHONY: test-integration-oldest
+test-integration-oldest: $(WASM) ## run the claims and the proof against the oldest Envoy
+	$(call integration,$(ENVOY_OLDEST))
+
+.PHONY: test-integration-all
+test-integration-all: test-integration test-integration-oldest ## run them against both
+
+.PHONY: proof
+proof: $(WASM) ## run the proof against the newest Envoy and write docs/proof.md
+	@mkdir -p docs
+	@PLAINSIGHT_ENVOY="$$(tools/setup envoy $(ENVOY_NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" \
+		PLAINSIGHT_PROOF="$(CURDIR)/docs/proof.md" \
+		cargo test --locked --package plainsight-integration --test proof -- --nocapture
+	@echo "proof: docs/proof.md"
+
+# Every version is run even when one fails; the table then says so and the target fails.
+.PHONY: test-matrix
+test-matrix: $(WASM) ## run everything against each supported Envoy and write docs/matrix.md
+	@mkdir -p docs
+	@integration/run-matrix docs/matrix.md "$(CURDIR)/$(WASM)" $(ENVOY_ALL)
