@@ -6,10 +6,13 @@
 
 mod facts;
 mod host_state;
+pub mod hostile;
 mod imports;
 mod metric_store;
 mod proxy;
+mod scrape;
 mod shared_values;
+mod sidecar;
 mod status;
 mod tags;
 mod tally;
@@ -19,7 +22,9 @@ pub use facts::{Answer, Connection, Facts, Headers, Names, Request};
 pub use host_state::{Interfered, Interference};
 pub use metric_store::{Kind, MetricStore};
 pub use proxy::Proxy;
+pub use scrape::{Sample, Scrape};
 pub use shared_values::SharedValues;
+pub use sidecar::{Answered, Sidecar, real_module, real_module_bytes};
 pub use status::Status;
 pub use tags::{Exposed, STOCK_TAGS, TagRegexes};
 pub use tally::Tally;

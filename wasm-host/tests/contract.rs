@@ -1,0 +1,395 @@
+//! What the contract promises and a real Envoy cannot easily be made to show: one connection and one worker.
+
+use plainsight_wasm_host::{
+    Answer, Connection, Headers, Names, Proxy, Request, Sidecar, Status, real_module,
+};
+
+const SAN: &str = "spiffe://cluster.local/ns/shop/sa/cart";
+const HERE: &str = "10.1.0.1:8080";
+const CONNECTIONS: &str = "plainsight_connections_total";
+const REQUESTS: &str = "plainsight_requests_total";
+const ACTIVE: &str = "plainsight_active_connections";
+const LAST_SEEN: &str = "plainsight_last_seen_timestamp_seconds";
+const ERRORS: &str = "plainsight_attribute_errors_total";
+const HEADER: &str = "x-plainsight-peer";
+
+fn plaintext(source: &str) -> Connection {
+    Connection::plaintext(source, HERE)
+}
+
+fn mutual_tls(source: &str) -> Connection {
+    Connection::mutual_tls(source, HERE, SAN)
+}
+
+#[test]
+fn a_plaintext_caller_is_counted_with_every_label_and_told_to_the_application() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let accepted = sidecar.connect(&plaintext("10.0.0.7:40000")).unwrap();
+    let answered = sidecar
+        .ask(accepted, &Request::get("kube-probe/1.30"))
+        .unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    let labels = [
+        ("peer", "plaintext"),
+        ("strict", "reject"),
+        ("source_ip", "10.0.0.7"),
+        ("destination_workload", "web"),
+        ("destination_workload_namespace", "shop"),
+        ("destination_port", "8080"),
+    ];
+    assert_eq!(scrape.sum(CONNECTIONS, &labels), 1);
+    assert_eq!(scrape.sum(ACTIVE, &labels), 1);
+    let request = [&labels[..], &[("traffic", "probe")]].concat();
+    assert_eq!(scrape.sum(REQUESTS, &request), 1);
+    let value = "plaintext;strict=reject;source_ip=\"10.0.0.7\"";
+    assert_eq!(answered.exchange.values(HEADER), [value]);
+}
+
+#[test]
+fn a_mutual_tls_peer_shares_one_series_and_is_never_an_active_caller() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    for port in 40_000..40_010 {
+        let connection = mutual_tls(&format!("10.0.0.8:{port}"));
+        let accepted = sidecar.connect(&connection).unwrap();
+        let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
+        let value = format!("mutual_tls;strict=allow;principal=\"{SAN}\"");
+        assert_eq!(answered.exchange.values(HEADER), [value]);
+    }
+    sidecar.tick_after(5).unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.matching(CONNECTIONS, &[]).len(), 1);
+    assert_eq!(scrape.sum(CONNECTIONS, &[("peer", "mutual_tls")]), 10);
+    assert_eq!(scrape.sum(REQUESTS, &[("peer", "mutual_tls")]), 10);
+    assert!(scrape.matching(ACTIVE, &[]).is_empty());
+    assert!(scrape.matching(LAST_SEEN, &[]).is_empty());
+}
+
+#[test]
+fn a_forged_header_never_reaches_the_application() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    for connection in [plaintext("10.0.0.7:1"), mutual_tls("10.0.0.8:1")] {
+        let accepted = sidecar.connect(&connection).unwrap();
+        let forged = Request::get("curl")
+            .header(
+                HEADER,
+                "mutual_tls;strict=allow;principal=\"spiffe://forged\"",
+            )
+            .header("X-Plainsight-Peer", "mutual_tls");
+        let answered = sidecar.ask(accepted, &forged).unwrap();
+        let values = answered.exchange.values(HEADER);
+        assert_eq!(values.len(), 1, "{values:?}");
+        assert!(!values[0].contains("forged"), "{values:?}");
+    }
+}
+
+#[test]
+fn a_request_is_told_by_its_own_connection_whichever_was_read_last() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let plain = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    let mutual = sidecar.connect(&mutual_tls("10.0.0.8:1")).unwrap();
+    let other = sidecar.connect(&plaintext("10.0.0.9:1")).unwrap();
+    // The read of one, then the request of another: HTTP/1 pipelining and asynchronous filters do this.
+    for (read, asks, source) in [
+        (mutual, plain, "source_ip=\"10.0.0.7\""),
+        (plain, mutual, "mutual_tls;strict=allow"),
+        (other, plain, "source_ip=\"10.0.0.7\""),
+        (plain, other, "source_ip=\"10.0.0.9\""),
+    ] {
+        sidecar.vm.data(read, b"GET / HTTP/1.1\r\n").unwrap();
+        let request = Request::get("curl");
+        let exchange = sidecar.vm.request(sidecar.http, asks, &request).unwrap();
+        let value = exchange.values(HEADER).concat();
+        assert!(value.contains(source), "{value}");
+    }
+    // Two requests open at once end in the other order.
+    let request = Request::get("curl");
+    let first = sidecar.vm.request(sidecar.http, plain, &request).unwrap();
+    let second = sidecar.vm.request(sidecar.http, mutual, &request).unwrap();
+    sidecar.vm.finish(&first).unwrap();
+    sidecar.vm.finish(&second).unwrap();
+    sidecar.tick_after(5).unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(REQUESTS, &[("source_ip", "10.0.0.7")]), 3);
+    assert_eq!(scrape.sum(REQUESTS, &[("source_ip", "10.0.0.9")]), 1);
+    assert_eq!(scrape.sum(REQUESTS, &[("peer", "mutual_tls")]), 2);
+}
+
+#[test]
+fn connection_id_zero_is_a_connection_like_any_other() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let zero = plaintext("10.0.0.7:1").with(&["connection", "id"], 0_u64.to_le_bytes());
+    let accepted = sidecar.connect(&zero).unwrap();
+    sidecar.vm.take_asked();
+    let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
+    // Found, so nothing but the id is asked of the connection itself.
+    let mut asked = sidecar.vm.take_asked();
+    asked.retain(|path| !path.starts_with("filter_state."));
+    assert_eq!(asked, ["connection.id"]);
+    assert_eq!(
+        answered.exchange.values(HEADER),
+        ["plaintext;strict=reject;source_ip=\"10.0.0.7\""]
+    );
+}
+
+#[test]
+fn an_undecodable_property_is_an_error_and_never_plaintext() {
+    let wide = Answer::Bytes(vec![0; 3]);
+    let broken = Answer::Refused(Status::INTERNAL_FAILURE);
+    let not_text = Answer::Bytes(vec![0xff, 0xfe]);
+    for (path, answer) in [
+        (&["connection", "mtls"][..], wide),
+        (&["connection", "mtls"], broken.clone()),
+        (&["connection", "uri_san_peer_certificate"], broken.clone()),
+        (&["connection", "uri_san_peer_certificate"], not_text),
+        (&["connection", "tls_version"], broken),
+    ] {
+        let mut sidecar = Sidecar::start("{}").unwrap();
+        let connection = plaintext("10.0.0.7:1").answering(path, answer.clone());
+        let accepted = sidecar.connect(&connection).unwrap();
+        let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
+        let scrape = sidecar.scrape().unwrap();
+        assert!(scrape.sum(ERRORS, &[]) >= 1, "{path:?}: {answer:?}");
+        let plaintext = [("peer", "plaintext")];
+        assert!(
+            scrape.matching(CONNECTIONS, &plaintext).is_empty(),
+            "{path:?}"
+        );
+        assert!(scrape.matching(REQUESTS, &plaintext).is_empty(), "{path:?}");
+        let value = answered.exchange.values(HEADER).concat();
+        assert!(!value.contains("plaintext"), "{path:?}: {value}");
+    }
+}
+
+#[test]
+fn a_forged_header_is_replaced_even_when_nothing_can_be_read() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let refused = Answer::Refused(Status::INTERNAL_FAILURE);
+    let connection = ["id", "mtls", "uri_san_peer_certificate", "tls_version"]
+        .iter()
+        .fold(plaintext("10.0.0.7:1"), |connection, name| {
+            connection.answering(&["connection", name], refused.clone())
+        });
+    let accepted = sidecar.connect(&connection).unwrap();
+    let forged = Request::get("curl").header(HEADER, "mutual_tls;strict=allow");
+    let answered = sidecar.ask(accepted, &forged).unwrap();
+    let values = answered.exchange.values(HEADER);
+    assert!(
+        !values.iter().any(|value| value.contains("mutual_tls")),
+        "{values:?}"
+    );
+}
+
+#[test]
+fn an_outbound_listener_is_none_of_its_business() {
+    let proxy = real_module().unwrap();
+    proxy.set_listener(Names::Xds.listener(2));
+    let mut sidecar = Sidecar::on(proxy, "{}").unwrap();
+    let accepted = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
+    sidecar.vm.close(accepted).unwrap();
+    assert!(answered.exchange.values(HEADER).is_empty());
+    let scrape = sidecar.scrape().unwrap();
+    for metric in [CONNECTIONS, REQUESTS, ACTIVE, LAST_SEEN] {
+        assert!(scrape.matching(metric, &[]).is_empty(), "{metric}");
+    }
+}
+
+#[test]
+fn names_from_before_envoy_1_33_are_tried_second() {
+    let proxy = real_module().unwrap();
+    proxy.set_node(Names::Bare.node("old-web", "old-shop"));
+    proxy.set_listener(Names::Bare.listener(1));
+    let mut sidecar = Sidecar::on(proxy, "{}").unwrap();
+    sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    let labels = [
+        ("destination_workload", "old-web"),
+        ("destination_workload_namespace", "old-shop"),
+    ];
+    assert_eq!(sidecar.scrape().unwrap().sum(CONNECTIONS, &labels), 1);
+
+    let proxy = real_module().unwrap();
+    proxy.set_node(Names::Bare.node("old-web", "old-shop"));
+    proxy.set_listener(Names::Bare.listener(2));
+    let mut sidecar = Sidecar::on(proxy, "{}").unwrap();
+    sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    assert!(
+        sidecar
+            .scrape()
+            .unwrap()
+            .matching(CONNECTIONS, &[])
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_forwarded_address_is_never_the_clients_word() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let request = Request::get("curl").with(&["source", "address"], "9.9.9.9:0");
+    let unseen = sidecar.vm.accept(&plaintext("10.0.0.7:1"));
+    let exchange = sidecar.vm.request(sidecar.http, unseen, &request).unwrap();
+    let value = "plaintext;strict=reject;source_ip=\"forwarded\"";
+    assert_eq!(exchange.values(HEADER), [value]);
+    let seen = sidecar.connect(&plaintext("10.0.0.8:1")).unwrap();
+    let exchange = sidecar.vm.request(sidecar.http, seen, &request).unwrap();
+    let value = "plaintext;strict=reject;source_ip=\"10.0.0.8\"";
+    assert_eq!(exchange.values(HEADER), [value]);
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(REQUESTS, &[("source_ip", "forwarded")]), 1);
+    assert_eq!(scrape.sum(REQUESTS, &[("source_ip", "10.0.0.8")]), 1);
+    assert!(
+        scrape
+            .matching(REQUESTS, &[("source_ip", "9.9.9.9")])
+            .is_empty()
+    );
+}
+
+#[test]
+fn a_caller_is_last_seen_as_long_as_its_connection_is_open() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    assert!(sidecar.vm.tick_period().is_some());
+    let accepted = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    for _ in 0..3 {
+        sidecar.tick_after(3_600).unwrap();
+        let now = sidecar.proxy.seconds().cast_signed();
+        assert_eq!(sidecar.scrape().unwrap().sum(LAST_SEEN, &[]), now);
+    }
+    sidecar.vm.close(accepted).unwrap();
+    sidecar.tick_after(5).unwrap();
+    let last = sidecar.scrape().unwrap().sum(LAST_SEEN, &[]);
+    sidecar.tick_after(3_600).unwrap();
+    assert_eq!(sidecar.scrape().unwrap().sum(LAST_SEEN, &[]), last);
+    assert!(last >= sidecar.proxy.seconds().cast_signed() - 3_605);
+}
+
+#[test]
+fn a_handshake_that_fails_is_no_caller() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let failed = plaintext("10.0.0.7:1")
+        .with(&["connection", "tls_version"], "TLSv1.3")
+        .with(
+            &["connection", "transport_failure_reason"],
+            "TLS_error: no certificate",
+        );
+    let accepted = sidecar.vm.open(sidecar.network, &failed).unwrap();
+    sidecar.vm.close(accepted).unwrap();
+    let silent = plaintext("10.0.0.9:1");
+    let accepted = sidecar.vm.open(sidecar.network, &silent).unwrap();
+    sidecar.vm.close(accepted).unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    let metric = "plainsight_handshake_failures_total";
+    assert_eq!(scrape.sum(metric, &[("source_ip", "10.0.0.7")]), 1);
+    assert_eq!(scrape.sum(metric, &[]), 1);
+    assert!(scrape.matching(CONNECTIONS, &[]).is_empty());
+}
+
+#[test]
+fn nothing_is_asked_before_the_handshake_is_over() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    sidecar.vm.take_asked();
+    let connection = mutual_tls("10.0.0.8:1");
+    let accepted = sidecar.vm.open(sidecar.network, &connection).unwrap();
+    let asked = sidecar.vm.take_asked();
+    assert!(
+        !asked.iter().any(|path| path.starts_with("connection.")),
+        "{asked:?}"
+    );
+    sidecar.vm.data(accepted, b"GET").unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(CONNECTIONS, &[("peer", "mutual_tls")]), 1);
+    assert_eq!(scrape.sum(CONNECTIONS, &[]), 1);
+}
+
+#[test]
+fn the_http_plugin_alone_tells_peers_and_keeps_a_bounded_number_of_them() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let ask = |sidecar: &mut Sidecar, connection: &Connection| {
+        let mut known = connection.clone();
+        known.facts.extend(&connection.after_handshake);
+        let accepted = sidecar.vm.accept(&known);
+        let request = Request::get("curl");
+        let exchange = sidecar
+            .vm
+            .request(sidecar.http, accepted, &request)
+            .unwrap();
+        sidecar.vm.finish(&exchange).unwrap();
+        sidecar.vm.close(accepted).unwrap();
+        exchange.values(HEADER).concat()
+    };
+    assert!(ask(&mut sidecar, &plaintext("10.0.0.7:1")).starts_with("plaintext;"));
+    assert!(ask(&mut sidecar, &mutual_tls("10.0.0.8:1")).starts_with("mutual_tls;"));
+    let tls = Connection::tls_without_certificate("10.0.0.9:1", HERE);
+    assert!(ask(&mut sidecar, &tls).starts_with("tls_no_client_cert;"));
+    // Nobody tells that these connections end.
+    for _ in 0..20_000 {
+        ask(&mut sidecar, &plaintext("10.0.0.7:1"));
+    }
+    let before = sidecar.vm.tally().memory;
+    for _ in 0..50_000 {
+        ask(&mut sidecar, &plaintext("10.0.0.7:1"));
+    }
+    assert_eq!(sidecar.vm.tally().memory, before);
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(REQUESTS, &[("source_ip", "10.0.0.7")]), 70_001);
+}
+
+#[test]
+fn a_plugin_of_the_wrong_type_is_harmless() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    // One plugin for both jobs: the role is told by the callback.
+    let accepted = sidecar
+        .vm
+        .open(sidecar.http, &plaintext("10.0.0.7:1"))
+        .unwrap();
+    sidecar.vm.data(accepted, b"GET").unwrap();
+    let request = Request::get("curl");
+    let exchange = sidecar
+        .vm
+        .request(sidecar.network, accepted, &request)
+        .unwrap();
+    assert!(exchange.values(HEADER).concat().starts_with("plaintext;"));
+    // Data and close for contexts that never were.
+    sidecar.vm.finish(&exchange).unwrap();
+    sidecar.vm.close(accepted).unwrap();
+    sidecar.vm.data(accepted, b"GET").unwrap();
+    sidecar.vm.close(accepted).unwrap();
+    assert_eq!(sidecar.scrape().unwrap().sum(ACTIVE, &[]), 0);
+}
+
+#[test]
+fn the_caller_is_told_only_when_asked_and_only_what_strict_would_do() {
+    let configuration = r#"{"responseHeader": "x-mtls-notice", "exemptPorts": [9090], "deprecation":
+        {"since": "2026-01-01T00:00:00Z", "sunset": "2026-06-01T00:00:00Z", "link": "https://e.org/mtls"}}"#;
+    let mut sidecar = Sidecar::start(configuration).unwrap();
+    let told = |headers: &Headers, name: &str| plainsight_wasm_host::header_values(headers, name);
+    let plain = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    let response = sidecar.ask(plain, &Request::get("curl")).unwrap().response;
+    let value = "plaintext;strict=reject;source_ip=\"10.0.0.7\"";
+    assert_eq!(told(&response, "x-mtls-notice"), [value]);
+    assert_eq!(told(&response, "deprecation"), ["@1767225600"]);
+    assert_eq!(told(&response, "sunset"), ["Mon, 01 Jun 2026 00:00:00 GMT"]);
+    assert_eq!(
+        told(&response, "link"),
+        ["<https://e.org/mtls>; rel=\"deprecation\""]
+    );
+    let exempt = Connection::plaintext("10.0.0.7:2", "10.1.0.1:9090");
+    for connection in [exempt, mutual_tls("10.0.0.8:1")] {
+        let accepted = sidecar.connect(&connection).unwrap();
+        let response = sidecar
+            .ask(accepted, &Request::get("curl"))
+            .unwrap()
+            .response;
+        for name in ["x-mtls-notice", "deprecation", "sunset", "link"] {
+            assert!(told(&response, name).is_empty(), "{name}");
+        }
+    }
+}
+
+#[test]
+fn one_module_serves_many_processes_without_mixing_them() {
+    let first = real_module().unwrap();
+    let second: Proxy = first.another();
+    let mut sidecar = Sidecar::on(first, "{}").unwrap();
+    sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    let other = Sidecar::on(second, "{}").unwrap();
+    assert_eq!(other.scrape().unwrap().sum(CONNECTIONS, &[]), 0);
+}

@@ -1,0 +1,249 @@
+//! What the module costs, exactly: host calls, VM entries, allocations, bytes. Counted, so without noise.
+
+use plainsight_wasm_host::{Connection, Request, Sidecar, Tally, real_module_bytes};
+use std::collections::BTreeMap;
+
+const SAN: &str = "spiffe://cluster.local/ns/shop/sa/cart";
+const HERE: &str = "10.1.0.1:8080";
+const MIB: u64 = 1024 * 1024;
+
+fn plaintext() -> Connection {
+    Connection::plaintext("10.0.0.7:40000", HERE)
+}
+
+fn mutual_tls() -> Connection {
+    Connection::mutual_tls("10.0.0.8:40000", HERE, SAN)
+}
+
+/// What one more request costs on a connection that already had two.
+fn warm_request(configuration: &str, connection: &Connection) -> Tally {
+    let mut sidecar = Sidecar::start(configuration).unwrap();
+    let accepted = sidecar.connect(connection).unwrap();
+    for _ in 0..2 {
+        sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+    }
+    let before = sidecar.vm.tally();
+    sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+    sidecar.vm.tally().since(&before)
+}
+
+fn counts(names: &[(&'static str, u64)]) -> BTreeMap<&'static str, u64> {
+    names.iter().copied().collect()
+}
+
+#[test]
+fn a_warm_mutual_tls_request_makes_two_host_calls() {
+    let cost = warm_request("{}", &mutual_tls());
+    let expected = counts(&[
+        ("proxy_get_property", 1),
+        ("proxy_replace_header_map_value", 1),
+    ]);
+    assert_eq!(cost.calls, expected);
+    // The eight bytes of connection.id, put where the module says.
+    assert_eq!(cost.allocations, 1);
+}
+
+#[test]
+fn a_warm_plaintext_request_makes_four_host_calls_the_user_agent_among_them() {
+    let cost = warm_request("{}", &plaintext());
+    let expected = counts(&[
+        ("proxy_get_header_map_value", 1),
+        ("proxy_get_property", 1),
+        ("proxy_increment_metric", 1),
+        ("proxy_replace_header_map_value", 1),
+    ]);
+    assert_eq!(cost.calls, expected);
+    // connection.id and the User-Agent.
+    assert_eq!(cost.allocations, 2);
+}
+
+#[test]
+fn the_one_property_of_a_warm_request_is_the_connection_id() {
+    for connection in [plaintext(), mutual_tls()] {
+        let mut sidecar = Sidecar::start("{}").unwrap();
+        let accepted = sidecar.connect(&connection).unwrap();
+        sidecar.ask(accepted, &Request::get("curl")).unwrap();
+        sidecar.vm.take_asked();
+        sidecar.ask(accepted, &Request::get("curl")).unwrap();
+        assert_eq!(sidecar.vm.take_asked(), ["connection.id"]);
+    }
+}
+
+#[test]
+fn a_request_enters_the_vm_three_times_beyond_its_read_and_never_for_a_body() {
+    for connection in [plaintext(), mutual_tls()] {
+        let cost = warm_request("{}", &connection);
+        let expected = counts(&[
+            ("proxy_on_context_create", 1),
+            ("proxy_on_downstream_data", 1),
+            ("proxy_on_request_headers", 1),
+            ("proxy_on_response_headers", 1),
+        ]);
+        assert_eq!(cost.entries, expected);
+    }
+}
+
+#[test]
+fn no_callback_for_bodies_trailers_or_upstream_data_is_exported() {
+    let sidecar = Sidecar::start("{}").unwrap();
+    let exports = sidecar.proxy.exported_functions();
+    for word in ["body", "trailers", "upstream", "metadata", "on_log"] {
+        let found: Vec<_> = exports.iter().filter(|name| name.contains(word)).collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+}
+
+#[test]
+fn a_further_read_of_a_decided_connection_makes_no_host_call() {
+    for connection in [plaintext(), mutual_tls()] {
+        let mut sidecar = Sidecar::start("{}").unwrap();
+        let accepted = sidecar.connect(&connection).unwrap();
+        let before = sidecar.vm.tally();
+        for _ in 0..100 {
+            sidecar.vm.data(accepted, &[0; 16_384]).unwrap();
+            sidecar.vm.upstream(accepted, 16_384).unwrap();
+        }
+        let cost = sidecar.vm.tally().since(&before);
+        assert_eq!(cost.entries, counts(&[("proxy_on_downstream_data", 100)]));
+        assert_eq!(cost.calls, counts(&[]));
+        assert_eq!(cost.allocations, 0);
+    }
+}
+
+#[test]
+fn a_warm_request_never_grows_the_memory() {
+    for connection in [plaintext(), mutual_tls()] {
+        let mut sidecar = Sidecar::start("{}").unwrap();
+        let accepted = sidecar.connect(&connection).unwrap();
+        let request = Request::get("curl/8.5");
+        for _ in 0..10 {
+            sidecar.ask(accepted, &request).unwrap();
+        }
+        let before = sidecar.vm.tally().memory;
+        for _ in 0..20_000 {
+            sidecar.ask(accepted, &request).unwrap();
+        }
+        assert_eq!(sidecar.vm.tally().memory, before);
+    }
+}
+
+#[test]
+fn the_cost_of_a_request_does_not_depend_on_how_many_callers_and_connections_there_are() {
+    let alone = warm_request("{}", &plaintext());
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    for caller in 0..1_000 {
+        let source = format!("10.2.{}.{}:40000", caller / 250, caller % 250);
+        sidecar
+            .connect(&Connection::plaintext(&source, HERE))
+            .unwrap();
+    }
+    let accepted = sidecar.connect(&mutual_tls()).unwrap();
+    sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+    let known = Connection::plaintext("10.2.0.7:40001", HERE);
+    let accepted = sidecar.connect(&known).unwrap();
+    for _ in 0..2 {
+        sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+    }
+    let before = sidecar.vm.tally();
+    sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+    let among_many = sidecar.vm.tally().since(&before);
+    assert_eq!(among_many.calls, alone.calls);
+    assert_eq!(among_many.entries, alone.entries);
+    assert_eq!(among_many.allocations, alone.allocations);
+}
+
+#[test]
+fn the_module_is_no_larger_than_90_kilobytes() {
+    let size = real_module_bytes().unwrap().len();
+    assert!(size <= 90_000, "{size} bytes");
+}
+
+#[test]
+fn a_thousand_callers_and_ten_thousand_connections_fit_into_four_mebibytes() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let mut open = Vec::new();
+    for connection in 0..10_000 {
+        let caller = connection % 1_000;
+        let source = format!("10.2.{}.{}:40000", caller / 250, caller % 250);
+        let accepted = sidecar
+            .connect(&Connection::plaintext(&source, HERE))
+            .unwrap();
+        sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+        open.push(accepted);
+    }
+    let memory = sidecar.vm.tally().memory;
+    assert!(memory <= 4 * MIB, "{memory} bytes");
+    let scrape = sidecar.scrape().unwrap();
+    let active = "plainsight_active_connections";
+    assert_eq!(scrape.matching(active, &[]).len(), 1_000);
+    assert_eq!(scrape.sum(active, &[("source_ip", "10.2.3.249")]), 10);
+    for accepted in open {
+        sidecar.vm.close(accepted).unwrap();
+    }
+    assert_eq!(sidecar.scrape().unwrap().sum(active, &[]), 0);
+}
+
+/// Opens, asks once and closes `connections` connections, at most 100 of them open at a time.
+fn churn(sidecar: &mut Sidecar, connections: u32) {
+    let mut open = std::collections::VecDeque::new();
+    for number in 0..connections {
+        let source = format!("10.3.{}.{}:40000", number % 4, number % 250);
+        let connection = match number % 3 {
+            0 => Connection::mutual_tls(&source, HERE, SAN),
+            1 => Connection::plaintext(&source, HERE),
+            _ => Connection::tls_without_certificate(&source, HERE),
+        };
+        let accepted = sidecar.connect(&connection).unwrap();
+        sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+        open.push_back(accepted);
+        if open.len() == 100 {
+            let oldest = open.pop_front().unwrap();
+            sidecar.vm.close(oldest).unwrap();
+        }
+        if number % 1_000 == 0 {
+            sidecar.tick_after(5).unwrap();
+        }
+    }
+    for accepted in open {
+        sidecar.vm.close(accepted).unwrap();
+    }
+}
+
+#[test]
+fn memory_is_flat_while_a_hundred_thousand_connections_come_and_go() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    churn(&mut sidecar, 10_000);
+    let before = sidecar.vm.tally().memory;
+    churn(&mut sidecar, 100_000);
+    assert_eq!(sidecar.vm.tally().memory, before);
+    sidecar.vm.tick().unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum("plainsight_active_connections", &[]), 0);
+    assert_eq!(scrape.sum("plainsight_connections_total", &[]), 110_000);
+    assert_eq!(scrape.sum("plainsight_requests_total", &[]), 110_000);
+    assert_eq!(scrape.sum("plainsight_attribute_errors_total", &[]), 0);
+}
+
+#[test]
+fn nothing_is_kept_of_a_closed_connection() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let mut open = Vec::new();
+    for _ in 0..1_000 {
+        open.push(sidecar.connect(&plaintext()).unwrap());
+    }
+    for accepted in open {
+        sidecar.vm.close(accepted).unwrap();
+    }
+    // The ids come again, with mutual TLS, and nobody tells the NETWORK plugin.
+    for id in 0_u64..1_000 {
+        let mut again = mutual_tls().with(&["connection", "id"], id.to_le_bytes());
+        again.facts.extend(&again.after_handshake.clone());
+        let accepted = sidecar.vm.accept(&again);
+        let exchange = sidecar
+            .vm
+            .request(sidecar.http, accepted, &Request::get("curl"))
+            .unwrap();
+        let header = exchange.values("x-plainsight-peer").concat();
+        assert!(header.starts_with("mutual_tls;"), "{id}: {header}");
+    }
+}
