@@ -1,6 +1,7 @@
 """The SPDX 2.3 bill of materials of the module: the crates that are linked into it."""
 
 import json
+import re
 import subprocess
 
 # https://spdx.github.io/spdx-spec/v2.3/
@@ -12,6 +13,14 @@ def cargo_metadata(root):
     """What cargo knows of the workspace, for the target of the module."""
     command = ["cargo", "metadata", "--locked", "--format-version=1", f"--filter-platform={TARGET}"]
     return json.loads(subprocess.run(command, cwd=root, check=True, capture_output=True).stdout)
+
+
+def normal_dependencies(node):
+    """What a crate links: neither its build's nor its tests' dependencies."""
+    return [
+        dependency["pkg"] for dependency in node["deps"]
+        if any(kind["kind"] is None for kind in dependency["dep_kinds"])
+    ]
 
 
 def linked_packages(metadata):
@@ -26,9 +35,7 @@ def linked_packages(metadata):
         if id in reached or any("proc-macro" in target["kind"] for target in packages[id]["targets"]):
             continue
         reached.add(id)
-        for dependency in nodes[id]["deps"]:
-            if any(kind["kind"] is None for kind in dependency["dep_kinds"]):
-                queue.append(dependency["pkg"])
+        queue += normal_dependencies(nodes[id])
     linked = sorted((packages[id] for id in reached), key=lambda package: (package["name"], package["version"]))
     return packages[root], linked, nodes
 
@@ -47,17 +54,22 @@ def checksums(root):
     return found
 
 
+def spdx_id(package):
+    """Letters, digits, dots and hyphens only: https://spdx.github.io/spdx-spec/v2.3/package-information/#72-package-spdx-identifier-field"""
+    return re.sub(r"[^A-Za-z0-9.-]", "-", f"SPDXRef-Package-{package['name']}-{package['version']}")
+
+
 def document(root, metadata, module_sha256, created):
     """The document as JSON text; the same input gives the same bytes."""
     filter_package, linked, nodes = linked_packages(metadata)
     archives = checksums(root)
-    ids = {package["id"]: f"SPDXRef-Package-{package['name']}-{package['version']}" for package in linked}
+    ids = {package["id"]: spdx_id(package) for package in linked}
     packages, relationships = [], []
     for package in linked:
         checksum = archives.get((package["name"], package["version"]))
         is_filter = package["id"] == filter_package["id"]
         packages.append({
-            "SPDXID": ids[package["id"]].replace("_", "-").replace("+", "-"),
+            "SPDXID": ids[package["id"]],
             "name": package["name"],
             "versionInfo": package["version"],
             "downloadLocation": "NOASSERTION" if is_filter
@@ -75,15 +87,12 @@ def document(root, metadata, module_sha256, created):
             }],
             **({"primaryPackagePurpose": "LIBRARY", "packageFileName": "plugin.wasm"} if is_filter else {}),
         })
-        for dependency in sorted(dep["pkg"] for dep in nodes[package["id"]]["deps"]):
-            if dependency in ids and any(
-                kind["kind"] is None for dep in nodes[package["id"]]["deps"] if dep["pkg"] == dependency
-                for kind in dep["dep_kinds"]
-            ):
+        for dependency in sorted(normal_dependencies(nodes[package["id"]])):
+            if dependency in ids:
                 relationships.append({
-                    "spdxElementId": ids[package["id"]].replace("_", "-").replace("+", "-"),
+                    "spdxElementId": ids[package["id"]],
                     "relationshipType": "DEPENDS_ON",
-                    "relatedSpdxElement": ids[dependency].replace("_", "-").replace("+", "-"),
+                    "relatedSpdxElement": ids[dependency],
                 })
     described = ids[filter_package["id"]]
     relationships.insert(0, {
