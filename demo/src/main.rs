@@ -106,7 +106,7 @@ async fn show(mesh: &mut DemoMesh, keep: bool) -> anyhow::Result<()> {
 
     if keep {
         print!("{}", mesh.addresses_to_try());
-        print!("{}", prometheus.queries_to_try());
+        print!("{}", prometheus.queries_to_try().await?);
         println!("\nRunning until Ctrl-C.");
         mesh.watch().await?;
     }

@@ -1,6 +1,5 @@
 //! The two sidecars, the application behind one of them, and their end.
 
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::callers::{self, CAST, ORDERS, STOREFRONT};
 use crate::example::Example;
-use crate::places::Places;
+use crate::places::{LISTENING, Places};
 use crate::table::{Row, rows};
 
 /// Everything the callers meet; dropping it ends both Envoys and the application.
@@ -138,49 +137,25 @@ impl DemoMesh {
 
     /// What a person can try while everything runs.
     pub fn addresses_to_try(&self) -> String {
-        let mut text = String::new();
-        let at = |documented| self.places.address(documented);
-        let _ = writeln!(
-            text,
-            "Try it; the application answers with the headers it received:"
-        );
-        let _ = writeln!(
-            text,
-            "  curl --interface 127.0.0.99 http://{}/     a caller of your own, plaintext",
-            at(8080)
-        );
-        let _ = writeln!(
-            text,
-            "  curl http://{}/                            the same through the client's sidecar",
-            at(8001)
-        );
-        let _ = writeln!(
-            text,
-            "  curl -k --interface 127.0.0.98 https://{}/ TLS of its own, passed through",
-            at(7000)
-        );
-        let _ = writeln!(text, "  curl -s {} | grep ^plainsight_", self.stats_url());
-        let _ = writeln!(
-            text,
-            "Listening: 8080 (http) on {}, 9000 (tcp) on {}, 7000 (no protocol) on {}, 7777",
-            at(8080),
-            at(9000),
-            at(7000)
-        );
-        let _ = writeln!(
-            text,
-            "  (undeclared) on {}; the client's sidecar on {} and {}",
-            at(7777),
-            at(8001),
-            at(8002)
-        );
-        let _ = writeln!(
-            text,
-            "Admin: server http://{}, client http://{}",
-            self.server.admin_address(),
-            self.client.admin_address()
-        );
-        text
+        let [http, tcp, auto, undeclared, sidecar_http, sidecar_tcp] =
+            LISTENING.map(|documented| self.places.address(documented));
+        let stats = self.stats_url();
+        let [server, client] = [&self.server, &self.client].map(Envoy::admin_address);
+        format!(
+            "Try it; the application answers with the headers it received:
+  curl --interface 127.0.0.99 http://{http}/
+      a caller of your own, plaintext
+  curl http://{sidecar_http}/
+      the same through the client's sidecar
+  curl --insecure --interface 127.0.0.98 https://{auto}/
+      TLS of its own, passed through
+  curl -s {stats} | grep ^plainsight_
+      what plainsight says of them
+Listening: 8080 (http) on {http}, 9000 (tcp) on {tcp}, 7000 (no protocol) on {auto},
+  7777 (undeclared) on {undeclared}; the client's sidecar on {sidecar_http} (HTTP) and {sidecar_tcp} (TCP)
+Admin: server http://{server}, client http://{client}
+"
+        )
     }
 }
 

@@ -19,6 +19,18 @@ use crate::{rules, table};
 /// Who stands in the way, by the rules.
 const BLOCKING: &str = r#"plainsight:caller:blocking{window="1h"}"#;
 
+const TO_TRY: [(&str, &str); 3] = [
+    ("who STRICT would break", BLOCKING),
+    (
+        "whether the namespace is ready, probes and scrapes left out",
+        r#"plainsight:namespace:ready{window="1h",counted="app"}"#,
+    ),
+    (
+        "seconds since each of them was last there",
+        "sort_desc(time() - max by (caller, destination_port) (plainsight:caller:last_seen_timestamp_seconds))",
+    ),
+];
+
 /// Who holds which address, by the rules.
 const HOLDERS: &str = "plainsight:address:holder_since_timestamp_seconds";
 
@@ -134,20 +146,20 @@ impl Prometheus {
         .await
     }
 
-    /// Three queries for a person who keeps the demo running.
-    pub fn queries_to_try(&self) -> String {
+    /// Three queries for a person who keeps the demo running, each with how many rows it has now.
+    ///
+    /// # Errors
+    /// Prometheus does not answer one of them.
+    pub async fn queries_to_try(&self) -> anyhow::Result<String> {
         let mut text = format!(
             "Prometheus: http://{}/graph. Three queries to try:\n",
             self.address
         );
-        for query in [
-            BLOCKING,
-            r#"plainsight:namespace:ready{window="1h",counted="app"}"#,
-            "sum by (peer, destination_port) (plainsight:connections:total)",
-        ] {
-            let _ = writeln!(text, "  {query}");
+        for (what, expression) in TO_TRY {
+            let rows = query(self.address, expression).await?.len();
+            let _ = writeln!(text, "  {expression}\n      {what}; rows now: {rows}");
         }
-        text
+        Ok(text)
     }
 }
 

@@ -298,6 +298,16 @@ fn a_demo_that_is_kept_serves_until_it_is_told_to_end_and_then_nothing_is_left()
     for address in &addresses {
         TcpStream::connect(address).unwrap_or_else(|error| panic!("{address}: {error}\n{text}"));
     }
+    let answers: Vec<&str> = text
+        .lines()
+        .filter_map(|line| Some(line.split_once("; rows now: ")?.1))
+        .collect();
+    assert_eq!(answers.len(), 3, "{text}");
+    assert!(
+        !answers.contains(&"0"),
+        "a query to try has no answer:\n{text}"
+    );
+
     let children = children(kept.0.id());
     assert_eq!(
         children.len(),
