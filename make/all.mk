@@ -1,8 +1,8 @@
 # The two lists that CI runs, named one by one: a target is in them or says why it is not.
 
 LINTS := lint-unit lint-shell lint-lists lint-gen lint-bench lint-grafana lint-istio lint-prometheus
-TESTS := test-unit test-wasm-host test-integration test-integration-oldest test-demo test-prometheus test-grafana \
-	test-image test-bench
+TESTS := test-unit test-gen test-wasm-host test-integration test-integration-oldest test-demo test-prometheus test-live \
+	test-grafana test-image test-bench
 
 # .ci/run runs these where there is Go: they build istiod.
 TESTS_WITH_GO := test-istio
