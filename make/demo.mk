@@ -1,5 +1,12 @@
 # The demo: the whole of plainsight on two real Envoys and a real Prometheus, on loopback.
 
+# Said before anything is built; the demo itself says it too.
+ifneq ($(filter demo,$(MAKECMDGOALS)),)
+ifneq ($(filter-out 0 1,$(KEEP)),)
+$(error KEEP: expected 1 to keep everything running, or nothing, got: $(KEEP))
+endif
+endif
+
 # exec: Ctrl-C and SIGTERM reach the demo itself, which then ends what it started.
 .PHONY: demo
 demo: $(WASM) ## who would break under STRICT, shown on real Envoys; KEEP=1 keeps them running
