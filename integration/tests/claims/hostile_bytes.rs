@@ -1,6 +1,7 @@
 //! Header bytes that are no text, and a method or path of any kind: served, counted, no VM lost.
 
 use plainsight_integration::callers::Caller;
+use plainsight_integration::eventually::in_time;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -75,7 +76,11 @@ async fn noise_on_an_http_port_is_counted_as_a_plaintext_connection_without_requ
         .unwrap();
     let mut answer = Vec::new();
     // 400 or a reset: what Envoy makes of noise is its own business.
-    let _ = stream.read_to_end(&mut answer).await;
+    let _ = in_time("the end", async {
+        Ok(stream.read_to_end(&mut answer).await)
+    })
+    .await
+    .unwrap();
     let scrape = scene
         .counted(
             "plainsight_connections_total",

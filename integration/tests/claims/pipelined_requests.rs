@@ -1,6 +1,7 @@
 //! Pipelining and interleaving: the connection whose bytes came last need not be the one whose request is parsed.
 
 use plainsight_integration::callers::Caller;
+use plainsight_integration::eventually::in_time;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -27,7 +28,11 @@ async fn requests_that_arrive_in_one_packet_are_each_their_callers_own() {
     }
     for (source, stream) in sources.iter().zip(&mut streams) {
         let mut answers = String::new();
-        stream.read_to_string(&mut answers).await.unwrap();
+        in_time("answers", async {
+            Ok(stream.read_to_string(&mut answers).await?)
+        })
+        .await
+        .unwrap();
         assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 10, "{answers}");
         let seen = serde_json::to_string(&plaintext_from(source)).unwrap();
         assert_eq!(

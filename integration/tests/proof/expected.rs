@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use plainsight_integration::exposition::{Sample, Scrape};
 
-use crate::kinds::{Counts, Does, KINDS, Kind};
+use crate::kinds::{Counts, Does, KINDS, Kind, Over};
 use crate::stage::{Stage, source};
 
 pub const CONNECTIONS: &str = "plainsight_connections_total";
@@ -89,8 +89,10 @@ fn count(
     .map(|(key, value)| (key.to_owned(), value))
     .into();
     let source = source(index, kind).to_string();
+    let is_refused = matches!(kind.over, Over::MeshForeign(_));
     match counts {
         Counts::Nothing => {}
+        Counts::HandshakeFailure if is_refused && !stage.tells_refused_certificates() => {}
         Counts::HandshakeFailure => {
             labels.insert("source_ip".to_owned(), source);
             *values.entry((HANDSHAKE_FAILURES, labels)).or_default() += 1.0;

@@ -32,6 +32,7 @@ pub struct Stage {
     foreign: Identity,
     without_uri: Identity,
     clients: BTreeMap<usize, (ClientSidecar, Envoy)>,
+    envoy_version: String,
     _app: App,
 }
 
@@ -54,6 +55,10 @@ impl Stage {
             .collect();
         let without_uri = authority.without_uri().unwrap();
         let envoy = Envoy::start(&sidecar).await.unwrap();
+        let page = envoy.get("/server_info").await.unwrap();
+        let page: serde_json::Value = serde_json::from_str(&page).unwrap();
+        let version = page["version"].as_str().unwrap().split('/').nth(1).unwrap();
+        let envoy_version = version.to_owned();
         let mut clients = BTreeMap::new();
         for (index, kind) in KINDS
             .iter()
@@ -81,6 +86,7 @@ impl Stage {
             foreign,
             without_uri,
             clients,
+            envoy_version,
             _app: app,
         }
     }
@@ -206,16 +212,15 @@ impl Stage {
         }
     }
 
-    pub async fn envoy_version(&self) -> String {
-        let page: serde_json::Value =
-            serde_json::from_str(&self.envoy.get("/server_info").await.unwrap()).unwrap();
-        page["version"]
-            .as_str()
-            .unwrap_or_default()
-            .split('/')
-            .nth(1)
-            .unwrap_or_default()
-            .to_owned()
+    /// Such as `1.40.0`.
+    pub fn envoy_version(&self) -> &str {
+        &self.envoy_version
+    }
+
+    /// Envoy 1.36 keeps the reason of a refused client certificate to itself once the connection is closed, so such a
+    /// handshake looks like a caller that left before its first byte; 1.37 to 1.40 tell it.
+    pub fn tells_refused_certificates(&self) -> bool {
+        !self.envoy_version.starts_with("1.36.")
     }
 }
 

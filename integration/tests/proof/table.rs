@@ -45,7 +45,8 @@ pub fn markdown(envoy: &str, rows: &[Row]) -> String {
          TLS past the sidecar: PERMISSIVE passes that TLS through unread, so nothing shows the certificate. They are told\n\
          as `tls_passthrough`, and STRICT serves them.\n\n\
          No caller: what did not get through before the switch either, or never sent a byte. Such a caller is no\n\
-         connection; where a TLS handshake failed, `plainsight_handshake_failures_total` counts it.\n",
+         connection; where a TLS handshake failed, `plainsight_handshake_failures_total` counts it (Envoy 1.36\n\
+         does not tell when it refuses a certificate of a foreign authority; 1.37 and later do).\n",
         judged - wrong
     );
     text
