@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
 
 use anyhow::{Context, bail, ensure};
@@ -14,6 +15,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 const PREFIX: &str = "plainsight-";
+
+/// Tells the namespaces of one process apart.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A network namespace with a thread inside it; it goes away when dropped.
 pub struct Namespace {
@@ -30,7 +34,11 @@ impl Namespace {
     /// No right to, or no `ip` (package iproute2).
     pub fn new(role: &str) -> anyhow::Result<Self> {
         remove_leftovers();
-        let name = format!("{PREFIX}{}-{role}", std::process::id());
+        let name = format!(
+            "{PREFIX}{}-{}-{role}",
+            std::process::id(),
+            MADE.fetch_add(1, Ordering::Relaxed)
+        );
         ip(&["netns", "add", &name])?;
         // From here on the namespace is removed with the value, whatever fails.
         let mut namespace = Self {

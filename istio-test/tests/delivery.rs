@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use plainsight_integration::eventually::eventually;
 use plainsight_istio_test::mesh::{LabelList, Port, with_image};
+use plainsight_istio_test::program::kustomize;
 use plainsight_istio_test::repository::root;
 use plainsight_istio_test::stage::Stage;
 
@@ -126,25 +127,27 @@ async fn the_agent_fetches_the_module_by_digest_from_the_registry() {
     );
 }
 
+/// The overlay of one workload with a digest that the registry does not have.
+fn with_wrong_digest(stage: &Stage) -> String {
+    let (image, _) = stage.mesh.image().split_once("@sha256:").unwrap();
+    let wrong = format!("{image}@sha256:{}", "1".repeat(64));
+    with_image(&kustomize(&overlay("workload")).unwrap(), &wrong)
+}
+
 #[tokio::test]
 async fn a_wrong_digest_leaves_the_traffic_alone_and_the_right_one_repairs_it() {
     let stage = stage().await;
-    let wrong_image = format!(
-        "{}{}",
-        stage.mesh.image().split("sha256:").next().unwrap(),
-        "sha256:"
-    ) + &"1".repeat(64);
-    let template = plainsight_istio_test::program::kustomize(&overlay("workload")).unwrap();
     stage
         .mesh
         .kubernetes
-        .apply(&with_image(&template, &wrong_image))
+        .apply(&with_wrong_digest(&stage))
         .unwrap();
-    eventually("the agent fails to fetch", || async {
+    eventually("the agent puts allow-all filters in", || async {
         let log = stage.sidecar.log();
+        let gave_up = log.matches("applying allow RBAC filter").count();
         anyhow::ensure!(
-            log.contains("MANIFEST_UNKNOWN") || log.contains("manifest unknown"),
-            "{log}"
+            gave_up >= 2 && log.contains("MANIFEST_UNKNOWN"),
+            "{gave_up} of 2: {log}"
         );
         Ok(())
     })
@@ -170,4 +173,22 @@ async fn a_wrong_digest_leaves_the_traffic_alone_and_the_right_one_repairs_it() 
         .until_the_filter_counts()
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+// Why the manifests say FAIL_OPEN, and the proof that the test above can fail.
+#[tokio::test]
+async fn a_wrong_digest_denies_all_traffic_under_another_fail_strategy() {
+    for strategy in ["FAIL_CLOSE", "FAIL_RELOAD"] {
+        let stage = stage().await;
+        let manifest = with_wrong_digest(&stage).replace(
+            "failStrategy: FAIL_OPEN",
+            &format!("failStrategy: {strategy}"),
+        );
+        stage.mesh.kubernetes.apply(&manifest).unwrap();
+        for port in Port::ALL {
+            eventually(strategy, || stage.call_in_a_row(port, false))
+                .await
+                .unwrap_or_else(|error| panic!("{error:#}"));
+        }
+    }
 }

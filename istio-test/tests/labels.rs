@@ -1,8 +1,10 @@
 //! The filter's metrics under the bootstrap that Istio's agent renders from Istio's own template, in both label forms.
 
+use plainsight_integration::eventually::eventually;
 use plainsight_integration::shapes::STOCK_TAG_REGEXES;
 use plainsight_istio_test::mesh::{LabelList, Port, caller_address};
-use plainsight_istio_test::stage::{Stage, canary};
+use plainsight_istio_test::repository::root;
+use plainsight_istio_test::stage::{Stage, canary, configured};
 use serde_json::Value;
 
 async fn stage(list: LabelList, configuration: &[&str]) -> Stage {
@@ -87,6 +89,32 @@ async fn the_native_form_is_real_labels_where_the_list_is_in_the_bootstrap() {
         labels(&line(&stage, "plainsight_requests_total{").await),
         wanted
     );
+}
+
+#[tokio::test]
+async fn the_native_form_mangles_names_where_the_list_is_missing() {
+    let stage = Stage::without_filter(LabelList::Stock)
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let overlay = stage
+        .mesh
+        .overlay(&root().join("envoy-config/istio/overlays/workload"))
+        .unwrap();
+    stage
+        .mesh
+        .kubernetes
+        .apply(&configured(&overlay, &["labels: native"]))
+        .unwrap();
+    let mangled = "peer___plaintext___strict___reject___source_ip___";
+    eventually("the filter counts", || async {
+        stage.mesh.call(&canary(), Port::Http.address()).await?;
+        let text = stage.mesh.scrape_text().await?;
+        anyhow::ensure!(text.contains(mangled), "{text}");
+        anyhow::ensure!(!text.contains("peer=\""), "{text}");
+        Ok(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 /// Names and regexes of `stats_tags` in the bootstrap in force.
