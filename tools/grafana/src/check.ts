@@ -12,33 +12,44 @@ export interface Checked {
 }
 
 /**
- * Checks a dashboard's text against Grafana's types, our conventions, PromQL and the series the rules record.
+ * Checks texts of dashboards against Grafana's types, our conventions, PromQL and the series the rules record.
  *
  * # Errors
  * Throws when there is nothing to check with: no rules, or a schema that does not load.
  */
-export function check(json: string, rules: string): Checked {
+export function check(texts: readonly string[], rules: string): Checked[] {
   const recorded = recordedIn(rules);
   if (recorded.size === 0) {
     throw new Error('rules: no recording rule found');
   }
-  let dashboard: Dashboard;
+  const parsed = texts.map(parse);
+  // A text that is no JSON is none of the compiler's business.
+  const typed = againstSchema(parsed.map((one, index) => (typeof one === 'string' ? '{}' : (texts[index] ?? ''))));
+  return parsed.map((one, index) => {
+    if (typeof one === 'string') {
+      return { problems: [{ path: '(root)', what: one }], counted: { panels: 0, queries: 0, variables: 0 } };
+    }
+    const problems = typed[index] ?? [];
+    if (problems.length === 0) {
+      // From here on the value has the shape its type promises.
+      problems.push(...againstConventions(one), ...againstPromql(one, recorded));
+    }
+    return {
+      problems,
+      counted: {
+        panels: one.panels?.length ?? 0,
+        queries: problems.length === 0 ? queries(one).length : 0,
+        variables: one.templating?.list?.length ?? 0,
+      },
+    };
+  });
+}
+
+/** The dashboard, or what is wrong with the text. */
+function parse(text: string): Dashboard | string {
   try {
-    dashboard = JSON.parse(json) as Dashboard;
+    return JSON.parse(text) as Dashboard;
   } catch (error) {
-    return { problems: [{ path: '(root)', what: `not JSON: ${String(error)}` }], counted: { panels: 0, queries: 0, variables: 0 } };
+    return `not JSON: ${String(error)}`;
   }
-  const problems = againstSchema(json);
-  if (problems.length === 0) {
-    // From here on the value has the shape its type promises.
-    problems.push(...againstConventions(dashboard), ...againstPromql(dashboard, recorded));
-  }
-  return {
-    problems,
-    counted: {
-      panels: dashboard.panels?.length ?? 0,
-      queries: problems.length === 0 ? queries(dashboard).length : 0,
-      variables: dashboard.templating?.list?.length ?? 0,
-    },
-  };
 }

@@ -8,7 +8,11 @@ import { check } from './check.js';
 import { dashboardFile, rulesFile } from './files.js';
 
 const file = process.argv[2] ?? dashboardFile;
-const { problems, counted } = check(readFileSync(file, 'utf8'), readFileSync(rulesFile, 'utf8'));
+const [checked] = check([readFileSync(file, 'utf8')], readFileSync(rulesFile, 'utf8'));
+if (checked === undefined) {
+  throw new Error(`lint: ${file}: not checked`);
+}
+const { problems, counted } = checked;
 for (const { path, what } of problems) {
   console.error(`${file}: ${path}: ${what}`);
 }

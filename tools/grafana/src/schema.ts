@@ -1,7 +1,7 @@
 /**
- * Checks the JSON file against Grafana's published types.
+ * Checks JSON texts against Grafana's published types.
  *
- * The file's text becomes a TypeScript expression with the type `Dashboard`, so that the compiler refuses what the
+ * Each text becomes a TypeScript expression with the type `Dashboard`, so that the compiler refuses what the
  * types do not know: a wrong type, an unknown or misspelt field, a value that is not in an enum, a missing field.
  */
 import ts from 'typescript';
@@ -9,7 +9,6 @@ import { packageRoot } from './files.js';
 import type { Problem } from './problem.js';
 
 const head = "import type { Dashboard } from './src/shape.js';\nexport const dashboard: Dashboard = ";
-const name = `${packageRoot}dashboard-under-check.ts`;
 
 const options: ts.CompilerOptions = {
   strict: true,
@@ -21,10 +20,6 @@ const options: ts.CompilerOptions = {
   module: ts.ModuleKind.NodeNext,
   moduleResolution: ts.ModuleResolutionKind.NodeNext,
 };
-
-/** Files of the schema do not change while this runs: parsed once, however many texts are checked. */
-const parsed = new Map<string, ts.SourceFile | undefined>();
-let before: ts.Program | undefined;
 
 /** The path of the innermost JSON value around a position, as `panels[3].options.colorMode`. */
 function pathAt(file: ts.SourceFile, position: number): string {
@@ -56,36 +51,31 @@ function reason(message: string | ts.DiagnosticMessageChain): string {
 }
 
 /**
- * Every place where a JSON text departs from Grafana's types; empty when there is none.
+ * Every place where a JSON text departs from Grafana's types, for each of the texts; empty where there is none.
  *
  * # Errors
  * A schema that cannot be loaded is thrown and not reported as the dashboard's fault: without it every text would pass.
  */
-export function againstSchema(json: string): Problem[] {
-  const source = `${head}${json.trimEnd()};\n`;
+export function againstSchema(texts: readonly string[]): Problem[][] {
+  const sources = new Map(texts.map((text, index) => [`${packageRoot}dashboard-under-check-${index}.ts`, `${head}${text.trimEnd()};\n`]));
   const host = ts.createCompilerHost(options);
   const { getSourceFile, fileExists, readFile } = host;
-  host.getSourceFile = (file, ...rest) => {
-    if (file === name) {
-      return ts.createSourceFile(name, source, ts.ScriptTarget.ES2022, true);
-    }
-    if (!parsed.has(file)) {
-      parsed.set(file, getSourceFile(file, ...rest));
-    }
-    return parsed.get(file);
+  host.getSourceFile = (file, version, ...rest) => {
+    const source = sources.get(file);
+    return source === undefined ? getSourceFile(file, version, ...rest) : ts.createSourceFile(file, source, version, true);
   };
-  host.fileExists = (file) => file === name || fileExists(file);
-  host.readFile = (file) => (file === name ? source : readFile(file));
+  host.fileExists = (file) => sources.has(file) || fileExists(file);
+  host.readFile = (file) => sources.get(file) ?? readFile(file);
 
-  const program = ts.createProgram([name], options, host, before);
-  before = program;
-  const problems: Problem[] = [];
-  for (const found of ts.getPreEmitDiagnostics(program)) {
-    if (found.file?.fileName !== name || found.start === undefined || found.start < head.length) {
-      const where = found.file === undefined ? 'compiler' : found.file.fileName;
-      throw new Error(`schema: ${where}: ${reason(found.messageText)}`);
+  const names = [...sources.keys()];
+  const problems: Problem[][] = names.map(() => []);
+  for (const found of ts.getPreEmitDiagnostics(ts.createProgram(names, options, host))) {
+    const { file, start, messageText } = found;
+    const at = file === undefined ? -1 : names.indexOf(file.fileName);
+    if (file === undefined || start === undefined || at < 0) {
+      throw new Error(`schema: ${file?.fileName ?? 'compiler'}: ${reason(messageText)}`);
     }
-    problems.push({ path: pathAt(found.file, found.start), what: reason(found.messageText) });
+    problems[at]?.push({ path: pathAt(file, start), what: reason(messageText) });
   }
   return problems;
 }
