@@ -16,3 +16,9 @@ lint-prometheus: promtool ## check the rules, the alerts and the scrape configur
 .PHONY: test-prometheus
 test-prometheus: promtool ## run the unit tests of rules and alerts
 	@promtool test rules $(PROMETHEUS)/tests/*.yml
+
+.PHONY: test-live
+test-live: $(WASM) promtool ## every rule, alert and dashboard query against real Envoys and a real Prometheus
+	@cargo test --locked --quiet --package plainsight-live-check
+	@PLAINSIGHT_ENVOY="$$(tools/setup envoy $(ENVOY_NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" \
+		cargo run --locked --quiet --package plainsight-live-check

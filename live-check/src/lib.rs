@@ -1,1 +1,0 @@
-//! plainsight-live-check
