@@ -6,7 +6,10 @@
 mod alerts;
 mod dashboard_config_map;
 mod expressions;
+mod native_labels;
 mod prometheus_rule;
+mod readme;
+mod section;
 mod vocabulary;
 
 use std::path::{Path, PathBuf};
@@ -19,7 +22,7 @@ struct Generated {
     make: fn(&Path) -> anyhow::Result<String>,
 }
 
-const GENERATED: [Generated; 2] = [
+const GENERATED: [Generated; 5] = [
     Generated {
         path: prometheus_rule::PATH,
         make: prometheus_rule::make,
@@ -27,6 +30,18 @@ const GENERATED: [Generated; 2] = [
     Generated {
         path: dashboard_config_map::PATH,
         make: dashboard_config_map::make,
+    },
+    Generated {
+        path: native_labels::MESH_VALUES,
+        make: native_labels::make_mesh_values,
+    },
+    Generated {
+        path: native_labels::POD_ANNOTATION,
+        make: native_labels::make_pod_annotation,
+    },
+    Generated {
+        path: readme::PATH,
+        make: readme::make,
     },
 ];
 
