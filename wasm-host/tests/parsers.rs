@@ -1,0 +1,86 @@
+//! The checks of the fuzz targets, bounded: any bytes, and bytes that look like what a parser wants.
+
+use proptest::{prelude::*, sample::select};
+
+#[path = "../../fuzz/checks.rs"]
+mod checks;
+
+/// Parts that get a parser deeper than noise does.
+const PARTS: [&str; 34] = [
+    "10.0.0.7",
+    "fd00::1",
+    "::ffff:10.0.0.7",
+    "[",
+    "]",
+    ":",
+    ":8080",
+    ":65536",
+    "/",
+    "/8",
+    "/129",
+    "%eth0",
+    "{",
+    "}",
+    "[]",
+    ",",
+    "\"",
+    "\"callers\"",
+    "\"cidr\"",
+    "\"name\"",
+    "\"maxCallers\"",
+    "\"requestHeader\"",
+    "null",
+    "1e3",
+    "-1",
+    "2026-01-01T00:00:00Z",
+    "2026-02-30",
+    "T24:00:00",
+    "+14:00",
+    "cache.",
+    ";.",
+    "=.=",
+    "é",
+    "\u{16}\u{3}\u{1}\u{2}\0\u{1}",
+];
+
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    let part = prop_oneof![
+        4 => select(&PARTS[..]).prop_map(|part| part.as_bytes().to_vec()),
+        1 => proptest::collection::vec(any::<u8>(), 0..8),
+    ];
+    proptest::collection::vec(part, 0..10).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_settings_within_their_bounds(bytes in bytes()) {
+        checks::configuration(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_an_address_or_none(bytes in bytes()) {
+        checks::address(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_a_block_or_none(bytes in bytes()) {
+        checks::cidr(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_a_client_hello_or_not(bytes in bytes()) {
+        checks::client_hello(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_are_a_date_or_none(bytes in bytes()) {
+        checks::date(&bytes);
+    }
+
+    #[test]
+    fn any_bytes_become_a_safe_label_value(bytes in bytes()) {
+        checks::label_value(&bytes);
+    }
+}
