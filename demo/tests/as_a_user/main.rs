@@ -1,0 +1,12 @@
+//! The demo as a user runs it.
+
+mod answer;
+mod life;
+
+use std::process::Command;
+
+fn demo() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plainsight-demo"));
+    command.env_remove("KEEP");
+    command
+}
