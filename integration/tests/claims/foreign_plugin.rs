@@ -6,7 +6,7 @@ use plainsight_integration::callers::Caller;
 use plainsight_integration::shapes::Plugin;
 use serde_json::json;
 
-use crate::scene::{CONNECTIONS, HEADER, REQUESTS, Scene, plaintext_from};
+use crate::scene::{ACTIVE, CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
 
 /// A plugin of somebody else's: it adds the header `x-foreign: yes` to each request, and for mischief writes shared
 /// data under the bare key `plainsight` (all plugins with the empty `vm_id` share one space).
@@ -112,4 +112,41 @@ async fn plugins_with_other_settings_on_other_ports_share_the_vm_and_keep_their_
     scene
         .counted(REQUESTS, &[("source_ip", "127.0.0.2")], 2.0)
         .await;
+}
+
+/// A mistake of installation, such as a plugin for the mesh and the same one for the namespace: each of the two counts,
+/// and both say the same.
+#[tokio::test]
+async fn installed_twice_it_counts_twice_and_says_the_same() {
+    let scene = Scene::bent(|sidecar| {
+        let once = sidecar.clone().with_plainsight(json!({})).unwrap();
+        *sidecar = once.with_plainsight(json!({})).unwrap();
+    })
+    .await;
+    let reply = Caller::http1("127.0.0.2")
+        .call(scene.http.address())
+        .await
+        .unwrap();
+    assert_eq!(
+        reply.header_seen_by_app(HEADER),
+        [plaintext_from("127.0.0.2")]
+    );
+    let reply = Caller::http1("127.0.0.3")
+        .over_mesh(scene.client())
+        .call(scene.http.address())
+        .await
+        .unwrap();
+    assert_eq!(reply.header_seen_by_app(HEADER), [mesh_client()]);
+    for metric in [CONNECTIONS, REQUESTS] {
+        scene
+            .counted(
+                metric,
+                &[("peer", "plaintext"), ("source_ip", "127.0.0.2")],
+                2.0,
+            )
+            .await;
+        let scrape = scene.counted(metric, &[("peer", "mutual_tls")], 2.0).await;
+        assert_eq!(scrape.count(metric, &[]), 2, "{:#?}", scrape.plainsight());
+    }
+    scene.counted(ACTIVE, &[], 0.0).await;
 }

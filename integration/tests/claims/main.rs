@@ -2,6 +2,7 @@
 
 mod aborted_connections;
 mod bad_configuration;
+mod caller_claims;
 mod caller_log_lines;
 mod connection_id_zero;
 mod early_tls_read;
