@@ -2,7 +2,7 @@
 
 LINTS := lint-unit lint-shell lint-lists lint-gen lint-bench lint-grafana lint-istio lint-prometheus
 TESTS := test-unit test-gen test-wasm-host test-integration test-integration-oldest test-demo test-prometheus test-live \
-	test-grafana test-image test-bench
+	test-grafana test-image test-bench test-soak test-attack test-faults
 
 # .ci/run runs these where there is Go: they build istiod.
 TESTS_WITH_GO := test-istio

@@ -1,0 +1,35 @@
+# Load, cardinality attacks and faults against a real Envoy with four workers, counted exactly. CI runs them small;
+# docs/reliability.md has the figures of the large runs.
+
+MINUTES ?= 10
+ADDRESSES ?= 100000
+
+# $(call soak,CARGO ARGUMENTS): one of them against the newest Envoy.
+define soak
+	@ulimit -n "$$(ulimit -Hn)"; envoy=$$(tools/setup envoy $(ENVOY_NEWEST)); \
+	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(abspath $(WASM)) cargo $(1)
+endef
+
+.PHONY: test-soak
+test-soak: $(WASM) ## load of every kind on four workers: every counter exact, memory flat
+	$(call soak,test --locked --package plainsight-soak --lib --bins --test load)
+
+.PHONY: test-attack
+test-attack: $(WASM) ## 3,000 callers that try to make too many series
+	$(call soak,test --locked --package plainsight-soak --test attack)
+
+.PHONY: test-faults
+test-faults: $(WASM) ## plugins removed, reconfigured, upgraded and drained under load
+	$(call soak,test --locked --package plainsight-soak --test faults)
+
+.PHONY: soak
+soak: $(WASM) ## load for MINUTES (10), with a report
+	$(call soak,run --locked --quiet --release --package plainsight-soak -- soak $(MINUTES))
+
+.PHONY: attack
+attack: $(WASM) ## the attack with ADDRESSES (100000), with a report
+	$(call soak,run --locked --quiet --release --package plainsight-soak -- attack $(ADDRESSES))
+
+.PHONY: faults
+faults: $(WASM) ## the faults with more load and longer drains, with a report
+	$(call soak,run --locked --quiet --release --package plainsight-soak -- faults)

@@ -1,0 +1,235 @@
+//! Mixed load in rounds; after each round every counter must equal what was done.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use plainsight_integration::callers::{Caller, Connection};
+use plainsight_integration::pki::Mesh;
+use serde_json::json;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::conversation::{Conversation, Ports};
+use crate::memory::{Memory, resident_kib};
+use crate::tally::{ACTIVE, Counts, OVERFLOW, Tally, equal};
+use crate::target::Target;
+use crate::wire::Dial;
+
+/// How much load.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    /// At least so many rounds,
+    pub rounds: u32,
+    /// and as many as fit into this time.
+    pub at_least: Duration,
+    /// Each kind of conversation so often per round.
+    pub each: u32,
+    /// So many conversations at the same time.
+    pub at_once: usize,
+    /// So many connections of each kind stay open for a whole round.
+    pub held: usize,
+    /// How much memory may drift over the run, in KiB.
+    pub drift_kib: u64,
+    /// With plainsight; without, nothing is counted, and the memory is that of Envoy alone.
+    pub plainsight: bool,
+}
+
+/// What came of it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Everything that was done, and counted.
+    pub done: Tally,
+    /// Rounds.
+    pub rounds: u32,
+    /// Resident memory of Envoy after each round.
+    pub memory: Memory,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Source addresses of plaintext clients; fewer than `maxCallers`.
+const SOURCES: u32 = 200;
+
+/// Runs the load.
+///
+/// # Errors
+/// A conversation failed, a counter differs from what was done, a gauge hangs, or memory is not flat.
+pub async fn run(plan: Plan) -> anyhow::Result<Report> {
+    let mut target = if plan.plainsight {
+        Target::start(json!({}), 1).await?
+    } else {
+        Target::bare(1).await?
+    };
+    let outcome = rounds(&target, plan).await;
+    ensure!(
+        target.envoy.is_running(),
+        "envoy: ended\n{}",
+        target.envoy.log_tail()
+    );
+    outcome
+}
+
+async fn rounds(target: &Target, plan: Plan) -> anyhow::Result<Report> {
+    let started = Instant::now();
+    let mut report = Report::default();
+    while report.rounds < plan.rounds || started.elapsed() < plan.at_least {
+        let what = format!("round {}", report.rounds);
+        report.done += round(target, plan, report.done).await.context(what)?;
+        report.rounds += 1;
+        report.memory.record(resident_kib(target.envoy.pid())?);
+    }
+    report.took = started.elapsed();
+    report.memory.is_flat(plan.drift_kib)?;
+    Ok(report)
+}
+
+/// One round; gives what was done in it.
+async fn round(target: &Target, plan: Plan, before: Tally) -> anyhow::Result<Tally> {
+    let (ports, mesh) = (target.both(), target.mesh());
+    let (mut held, held_counts) = hold_open(ports, &mesh, plan.held).await?;
+    let mut done = converse(ports, &mesh, plan).await?;
+
+    // While the held connections are open, they and nothing else are active. Mutual TLS is not in that gauge.
+    let open = held_counts.plaintext.connections;
+    if plan.plainsight {
+        target
+            .envoy
+            .scrape_until("the held connections are active", |scrape| {
+                equal(scrape, ACTIVE, &[], open)
+            })
+            .await?;
+    }
+    for connection in &mut held {
+        connection.exchange("/").await?;
+    }
+    for connection in held {
+        connection.close().await;
+    }
+    done += held_counts;
+
+    let mut all = before;
+    all += done;
+    if plan.plainsight {
+        target
+            .envoy
+            .scrape_until("the counters equal what was done", |scrape| {
+                all.matches(scrape, 0)?;
+                equal(scrape, OVERFLOW, &[], 0)
+            })
+            .await?;
+    }
+    Ok(done)
+}
+
+/// Opens connections of every kind that stay, each with one exchange; gives them with the counts they will
+/// have after a second exchange.
+async fn hold_open(
+    ports: Ports,
+    mesh: &Mesh,
+    each: usize,
+) -> anyhow::Result<(Vec<Connection>, Tally)> {
+    let mut held = Vec::new();
+    let mut counts = Tally::default();
+    for at in 0..each {
+        let source = format!("127.1.0.{}", 1 + at % 200);
+        for (caller, port, requests) in [
+            (Caller::http1(&source), ports.http, 2),
+            (Caller::http2(&source), ports.http, 2),
+            (Caller::grpc(&source), ports.http, 1),
+            (Caller::bytes(&source), ports.tcp, 0),
+        ] {
+            let counted = Counts {
+                connections: 1,
+                requests,
+            };
+            counts.plaintext += counted;
+            counts.mutual_tls += counted;
+            for caller in [caller.clone(), caller.over_mesh(&mesh.client)] {
+                let mut connection = caller.connect(port).await?;
+                connection.exchange("/").await?;
+                held.push(connection);
+            }
+        }
+    }
+    Ok((held, counts))
+}
+
+/// All conversations of a round, mixed, so many at once.
+async fn converse(ports: Ports, mesh: &Arc<Mesh>, plan: Plan) -> anyhow::Result<Tally> {
+    let places = Arc::new(Semaphore::new(plan.at_once));
+    let mut open = JoinSet::new();
+    let both = Conversation::BOTH
+        .into_iter()
+        .flat_map(|kind| [(kind, false), (kind, true)]);
+    let plain = Conversation::PLAIN_ONLY.map(|kind| (kind, false));
+    let kinds: Vec<_> = both.chain(plain).collect();
+    for turn in 0..plan.each {
+        for (at, &(kind, mutual_tls)) in kinds.iter().enumerate() {
+            let place = Arc::clone(&places).acquire_owned().await?;
+            let mesh = Arc::clone(mesh);
+            let source = (turn * 31 + at as u32) % SOURCES;
+            open.spawn(async move {
+                let dial = Dial {
+                    source: &format!("127.1.0.{}", 1 + source),
+                    identity: mutual_tls.then_some(&mesh.client),
+                    to: kind.port(ports),
+                };
+                let done = kind.hold(&dial).await;
+                drop(place);
+                done.with_context(|| format!("{kind:?}, mutual TLS: {mutual_tls}"))
+            });
+        }
+    }
+    let mut done = Tally::default();
+    while let Some(outcome) = open.join_next().await {
+        done += outcome??;
+    }
+    Ok(done)
+}
+
+impl std::fmt::Display for Report {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            done,
+            rounds,
+            memory,
+            took,
+        } = self;
+        let mib = |kib: u64| kib as f64 / 1024.0;
+        writeln!(
+            f,
+            "{} connections and {} requests in {rounds} rounds and {:.0} s",
+            done.opened(),
+            done.requests(),
+            took.as_secs_f64()
+        )?;
+        for (peer, counts) in [
+            ("plaintext", done.plaintext),
+            ("mutual_tls", done.mutual_tls),
+            ("tls_passthrough", done.tls_passthrough),
+        ] {
+            writeln!(
+                f,
+                "  {peer}: {} connections, {} requests",
+                counts.connections, counts.requests
+            )?;
+        }
+        writeln!(f, "  handshake failures: {}", done.handshake_failures)?;
+        writeln!(f, "  connections without a count: {}", done.silent)?;
+        let samples = memory.samples();
+        // Twenty readings tell a trend.
+        let step = samples.len().div_ceil(20).max(1);
+        let shown: Vec<_> = samples
+            .iter()
+            .step_by(step)
+            .map(|kib| format!("{:.1}", mib(*kib)))
+            .collect();
+        writeln!(f, "  resident memory, MiB: {}", shown.join(" "))?;
+        write!(
+            f,
+            "  drift, last quarter against the second: {} KiB",
+            memory.drift_kib()
+        )
+    }
+}

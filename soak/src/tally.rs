@@ -1,0 +1,163 @@
+//! What the load did, and whether plainsight counted the same.
+
+use std::ops::AddAssign;
+
+use anyhow::ensure;
+use plainsight_integration::exposition::Scrape;
+
+/// `plainsight_connections_total`.
+pub const CONNECTIONS: &str = "plainsight_connections_total";
+/// `plainsight_requests_total`.
+pub const REQUESTS: &str = "plainsight_requests_total";
+/// `plainsight_active_connections`.
+pub const ACTIVE: &str = "plainsight_active_connections";
+/// `plainsight_handshake_failures_total`.
+pub const HANDSHAKE_FAILURES: &str = "plainsight_handshake_failures_total";
+/// `plainsight_overflow_total`.
+pub const OVERFLOW: &str = "plainsight_overflow_total";
+
+/// Connections and requests of one kind of peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Connections that sent data.
+    pub connections: u64,
+    /// Requests that were answered.
+    pub requests: u64,
+}
+
+/// What was done, by kind of peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Peers without TLS.
+    pub plaintext: Counts,
+    /// Peers with a certificate of the mesh.
+    pub mutual_tls: Counts,
+    /// Peers whose TLS ends in the application.
+    pub tls_passthrough: Counts,
+    /// Handshakes without a certificate.
+    pub handshake_failures: u64,
+    /// Connections that end before anything can be counted.
+    pub silent: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.connections += other.connections;
+        self.requests += other.requests;
+    }
+}
+
+impl AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.plaintext += other.plaintext;
+        self.mutual_tls += other.mutual_tls;
+        self.tls_passthrough += other.tls_passthrough;
+        self.handshake_failures += other.handshake_failures;
+        self.silent += other.silent;
+    }
+}
+
+impl Tally {
+    /// TCP connections of any kind.
+    pub fn opened(&self) -> u64 {
+        self.plaintext.connections
+            + self.mutual_tls.connections
+            + self.tls_passthrough.connections
+            + self.handshake_failures
+            + self.silent
+    }
+
+    /// Requests of any kind.
+    pub fn requests(&self) -> u64 {
+        self.plaintext.requests + self.mutual_tls.requests + self.tls_passthrough.requests
+    }
+
+    /// Compares every counter, to the last one, and the gauge of connections that are open now.
+    ///
+    /// # Errors
+    /// A counter differs: its name, what was counted and what was done.
+    pub fn matches(&self, scrape: &Scrape, active: u64) -> anyhow::Result<()> {
+        for (peer, done) in [
+            ("plaintext", self.plaintext),
+            ("mutual_tls", self.mutual_tls),
+            ("tls_passthrough", self.tls_passthrough),
+            ("tls_no_client_cert", Counts::default()),
+        ] {
+            equal(scrape, CONNECTIONS, &[("peer", peer)], done.connections)?;
+            equal(scrape, REQUESTS, &[("peer", peer)], done.requests)?;
+        }
+        equal(scrape, HANDSHAKE_FAILURES, &[], self.handshake_failures)?;
+        equal(scrape, ACTIVE, &[], active)?;
+        equal(scrape, "plainsight_attribute_errors_total", &[], 0)
+    }
+}
+
+/// Compares the sum of a metric with an exact count.
+///
+/// # Errors
+/// They differ.
+pub fn equal(
+    scrape: &Scrape,
+    metric: &str,
+    labels: &[(&str, &str)],
+    done: u64,
+) -> anyhow::Result<()> {
+    let counted = scrape.sum(metric, labels);
+    ensure!(
+        counted == done as f64,
+        "{metric}{labels:?}: counted {counted}, done {done}"
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn done() -> Tally {
+        Tally {
+            plaintext: Counts {
+                connections: 2,
+                requests: 7,
+            },
+            ..Tally::default()
+        }
+    }
+
+    fn counted(requests: u32, active: i32) -> Scrape {
+        Scrape::parse(&format!(
+            "{CONNECTIONS}{{tag=\"peer=plaintext\"}} 2\n\
+             {REQUESTS}{{tag=\"peer=plaintext\"}} {requests}\n\
+             {ACTIVE}{{tag=\"peer=plaintext\"}} {active}\n"
+        ))
+        .unwrap()
+    }
+
+    #[test]
+    fn the_same_counts_match() {
+        done().matches(&counted(7, 0), 0).unwrap();
+    }
+
+    #[test]
+    fn one_request_too_many_or_too_few_is_an_error() {
+        for requests in [6, 8] {
+            let error = done().matches(&counted(requests, 0), 0).unwrap_err();
+            assert!(error.to_string().contains("done 7"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_gauge_left_hanging_is_an_error() {
+        for active in [1, -1] {
+            assert!(done().matches(&counted(7, active), 0).is_err());
+        }
+    }
+
+    #[test]
+    fn counts_of_a_peer_that_did_nothing_are_an_error() {
+        let mut scrape = counted(7, 0);
+        let stray = Scrape::parse(&format!("{CONNECTIONS}{{tag=\"peer=mutual_tls\"}} 1\n"));
+        scrape.samples.extend(stray.unwrap().samples);
+        assert!(done().matches(&scrape, 0).is_err());
+    }
+}

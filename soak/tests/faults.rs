@@ -1,0 +1,33 @@
+//! What operators do to a proxy under load costs no request and no count.
+
+use plainsight_soak::faults::{Plan, drain, reconfigure, remove_and_add, upgrade};
+
+const PLAN: Plan = Plan {
+    clients: 6,
+    conversations: 100,
+    drain_seconds: 5,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn plugins_are_removed_and_added_again_without_a_failed_request() {
+    println!("{}", remove_and_add(PLAN).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_faulty_configuration_under_load_costs_no_count_and_counters_go_on() {
+    let report = reconfigure(PLAN).await.unwrap();
+    println!("{report}");
+    assert_eq!(report.calls_counted, report.calls);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_module_is_upgraded_under_load_without_a_failed_request() {
+    println!("{}", upgrade(PLAN).await.unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn listeners_drain_without_a_failed_request() {
+    let report = drain(PLAN).await.unwrap();
+    println!("{report}");
+    assert_eq!(report.calls_counted, report.calls);
+}

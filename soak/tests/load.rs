@@ -1,0 +1,22 @@
+//! Exactness under load: every counter equals what the clients did.
+
+use std::time::Duration;
+
+use plainsight_soak::load::{Plan, run};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_counter_equals_what_the_clients_did_and_memory_is_flat() {
+    let report = run(Plan {
+        rounds: 12,
+        at_least: Duration::ZERO,
+        each: 10,
+        at_once: 48,
+        held: 5,
+        drift_kib: 16 * 1024,
+        plainsight: true,
+    })
+    .await
+    .unwrap();
+    println!("{report:#?}");
+    assert!(report.done.opened() > 3_000, "{report:?}");
+}
