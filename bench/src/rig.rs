@@ -23,6 +23,9 @@ pub const KEEP_ALIVE: usize = 16;
 /// Streams of a TCP load.
 const STREAMS: usize = 4;
 
+/// Chunks that go through the streams before they are measured: a socket's buffers grow with its first megabytes.
+const WARM_UP: Limit = Limit::Units(1_000);
+
 /// New connections that are under way at the same time.
 const AT_ONCE: usize = 8;
 
@@ -122,11 +125,13 @@ impl Rig {
             (Workload::TcpUpload, _) => {
                 let mut streams = Streams::open(target, STREAMS).await?;
                 let swallowed = &self.backends.swallowed;
+                streams.upload(WARM_UP, swallowed).await?;
                 self.costs(async || streams.upload(limit, swallowed).await)
                     .await
             }
             (Workload::TcpDownload, _) => {
                 let mut streams = Streams::open(target, STREAMS).await?;
+                streams.download(WARM_UP).await?;
                 self.costs(async || streams.download(limit).await).await
             }
         }
