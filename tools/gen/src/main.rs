@@ -6,6 +6,7 @@
 mod alerts;
 mod dashboard_config_map;
 mod expressions;
+mod kiali;
 mod native_labels;
 mod prometheus_rule;
 mod readme;
@@ -48,7 +49,7 @@ const GENERATED: [Generated; 5] = [
 /// A check that writes nothing: everything it found, a line each.
 type Check = fn(&Path) -> anyhow::Result<Vec<String>>;
 
-const CHECKS: [Check; 2] = [vocabulary::problems, alerts::problems];
+const CHECKS: [Check; 3] = [vocabulary::problems, alerts::problems, kiali::problems];
 
 fn main() -> anyhow::Result<()> {
     let root = root();
