@@ -1,7 +1,10 @@
 //! Label values through the real module and Istio's real tag regexes: whole, in their own label and in no other.
 
 use plainsight_wasm_host::{Connection, Exposed, Names, Proxy, Request, TagRegexes, real_module};
-use proptest::{prelude::*, test_runner::TestRunner};
+use proptest::{
+    prelude::*,
+    test_runner::{RngSeed, TestRunner},
+};
 use std::collections::BTreeMap;
 
 const HERE: &str = "10.1.0.1:8080";
@@ -233,6 +236,8 @@ fn every_value_comes_out_whole(form: &str) {
     let mut runner = TestRunner::new(ProptestConfig {
         cases: 1_000,
         failure_persistence: None,
+        // The same values on every run; `make hostile` and `make fuzz` try new ones.
+        rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()
     });
     runner
