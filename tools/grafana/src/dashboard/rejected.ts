@@ -1,5 +1,5 @@
 /** After the switch to STRICT: who is being turned away, and who has fallen silent? */
-import { address, ago, caller, count, kind, namespace, port, speaks, workload } from './columns.js';
+import { ago, caller, count, namespace, port, speaks, workload } from './columns.js';
 import { graph, lines, noneIsBest, rows, table, type Section } from './layout.js';
 import { ofCaller } from './selectors.js';
 import { goneQuiet } from './trend.js';
@@ -43,7 +43,7 @@ export const rejected: Section = {
             ),
           ],
           sort: { field: 'Failed handshakes', desc: true },
-          columns: [caller, kind, address, namespace, workload, port, count('Value', 'Failed handshakes')],
+          columns: [caller, namespace, workload, port, count('Value', 'Failed handshakes')],
         }),
         table({
           title: 'Callers that fell silent',
@@ -54,7 +54,7 @@ export const rejected: Section = {
           noValue: 'no caller fell silent in this window',
           queries: [rows('A', goneQuiet)],
           sort: { field: 'Last seen', desc: true },
-          columns: [caller, kind, speaks, namespace, workload, port, ago('Value', 'Last seen')],
+          columns: [caller, speaks, namespace, workload, port, ago('Value', 'Last seen')],
         }),
       ],
     },
