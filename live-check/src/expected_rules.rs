@@ -67,7 +67,7 @@ impl World {
             "plainsight:namespace:blocking_callers" | "plainsight:namespace:ready" => {
                 all_windows_and_both_ways(namespaces)
             }
-            "plainsight:workload:known" => Exactly(self.workloads.len()),
+            "plainsight:workload:last_known_timestamp_seconds" => Exactly(self.workloads.len()),
             "plainsight:workload:proven" => Exactly(self.workloads.len() * 4),
             "plainsight:workload:reporting"
             | "plainsight:workload:reporting_since_timestamp_seconds"
