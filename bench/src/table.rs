@@ -39,14 +39,14 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
             let added = row
                 .added
                 .map(|added| format!("added {}", interval(added, 2)));
-            writeln!(
-                text,
+            let line = format!(
                 "{name:<22}{:<26}{:<26}per {:<12}{}",
                 row.filter,
                 interval(row.cost, 2),
                 row.unit,
                 added.unwrap_or_default(),
-            )?;
+            );
+            writeln!(text, "{}", line.trim_end())?;
         }
     }
     writeln!(text)?;
