@@ -12,3 +12,6 @@ export const dashboardFile = `${repository}envoy-config/grafana/plainsight.json`
 
 /** The recording rules whose series the queries use. */
 export const rulesFile = `${repository}envoy-config/prometheus/plainsight.rules.yml`;
+
+/** The page that lists the queries with their rows. */
+export const queriesPage = `${repository}docs/dashboard-queries.md`;

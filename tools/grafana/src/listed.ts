@@ -8,6 +8,7 @@
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import { dashboardFile } from './files.js';
+import type { Problem } from './problem.js';
 import type { Dashboard } from './shape.js';
 
 /** What the live check says of one query: rows as the dashboard opens, and every count over the variables' values. */
@@ -60,7 +61,8 @@ export function page(dashboard: Dashboard, output: string): string {
     '# The dashboard’s queries and their rows',
     '',
     'Written by `make dashboard-queries` from a run of the live check (`make test-live`): a real Prometheus with the shipped rules scrapes real',
-    'Envoys, callers of every kind call, and each query must have the rows that the traffic implies, for each value of each variable.',
+    'Envoys, callers of every kind call, and each query must have the rows that the traffic implies, for each value of each variable. Only the',
+    'rules’ durations are shortened there (`live-check/src/pace.rs`), so that a run takes a minute and not a month.',
     '',
     `That run: ${verdict}.`,
     '',
@@ -71,6 +73,21 @@ export function page(dashboard: Dashboard, output: string): string {
     ...lines,
     '',
   ].join('\n');
+}
+
+/** The queries that the page lacks or has otherwise: it was written from an earlier dashboard. */
+export function stale(dashboard: Dashboard, text: string): Problem[] {
+  const lines = text.split('\n');
+  return dashboard.panels.flatMap((panel, index) =>
+    panel.type === 'row'
+      ? []
+      : (panel.targets ?? [])
+          .filter(({ refId, expr }) => {
+            const start = `| ${cell(`${panel.title ?? ''} ${refId ?? ''}`)} | `;
+            return !lines.some((line) => line.startsWith(start) && line.endsWith(` | \`${cell(expr)}\` |`));
+          })
+          .map(({ refId }) => ({ path: `panels[${index}]`, what: `query ${refId ?? ''}: docs/dashboard-queries.md has it otherwise: run \`make dashboard-queries\`` })),
+  );
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

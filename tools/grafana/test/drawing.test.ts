@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { answers, legend, merge, type Cell } from '../src/answers.js';
 import { dashboardFile } from '../src/files.js';
-import { counts, page } from '../src/listed.js';
+import { counts, page, stale } from '../src/listed.js';
 import { picture } from '../src/picture.js';
 import { Prometheus } from '../src/prometheus.js';
 import { initialValues, interpolate, queries, seriesOf } from '../src/promql.js';
@@ -168,6 +168,14 @@ test('the page of queries holds every query with the rows the live check printed
 test('a query that the live check did not ask, and one that the dashboard lost, are errors', () => {
   assert.throws(() => page(dashboard, [...names.slice(1).map(line), verdict].join('\n')), /says nothing of it/);
   assert.throws(() => page(dashboard, [...names.map(line), line('Gone A'), verdict].join('\n')), /Gone A: not in the dashboard/);
+});
+
+test('a page written from an earlier dashboard is named as stale, query by query', () => {
+  const text = page(dashboard, [...names.map(line), verdict].join('\n'));
+  assert.deepEqual(stale(dashboard, text), []);
+  const [problem, ...more] = stale(dashboard, text.replace('sum(plainsight:namespace:ready{', 'sum(plainsight:namespace:was_ready{'));
+  assert.match(problem?.what ?? '', /query A: docs\/dashboard-queries.md has it otherwise/);
+  assert.deepEqual(more, []);
 });
 
 test('a live check that failed makes no page', () => {
