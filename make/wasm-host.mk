@@ -22,3 +22,8 @@ fuzz: ## fuzz every parser for SECONDS (60) seconds; needs a nightly Rust
 		echo "fuzz: $$target, $(SECONDS) s"; \
 		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) -max_len=4096 -verbosity=0 -print_final_stats=1; \
 	done
+
+# By hand: it builds the module 28 times.
+.PHONY: mutants
+mutants: ## break the filter in one place at a time; each time the test meant for it must go red
+	wasm-host/mutants.sh $(MUTANTS)
