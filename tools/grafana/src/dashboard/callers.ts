@@ -17,7 +17,7 @@ export const callers: Section = {
         table({
           title: 'Callers that STRICT would break',
           description:
-            'One row for each caller, destination and port within the window. A click on a caller, namespace or workload filters the whole dashboard. Connections and requests are those of the window; one without requests speaks no HTTP. What to do for each kind of caller is in docs/runbook.md.',
+            'One row for each caller, destination and port within the window. A click on a caller, namespace or workload filters the whole dashboard. Connections and requests are those of the window; one without requests speaks no HTTP. Times are up to three minutes late: a caller is named once kube-state-metrics has surely seen its pod. What to do for each kind of caller is in docs/runbook.md.',
           w: 24,
           unit: 'none',
           noValue: 'no plaintext seen in this window',
