@@ -7,6 +7,7 @@ use crate::host::Host;
 use crate::metrics::Label;
 use crate::property::Property;
 use crate::series::{Part, SeriesId, Subject};
+use crate::trouble::push_number;
 
 /// Claims kept for one address.
 const MOST_PER_ADDRESS: u32 = 4;
@@ -46,7 +47,17 @@ impl<H: Host> Vm<H> {
             return;
         }
         let limit = root.settings.max_callers;
-        let entry = [ip.as_str(), &workload, &namespace].join(" ");
+        // The length says where the workload ends: both names may hold spaces, and what reads alike would be
+        // admitted once and have a series for each way to part it.
+        let mut entry = String::new();
+        push_number(
+            &mut entry,
+            u32::try_from(workload.len()).unwrap_or(u32::MAX),
+        );
+        for part in [ip.as_str(), &workload, &namespace] {
+            entry.push(' ');
+            entry.push_str(part);
+        }
         let of_address = ["claims/", &ip].concat();
         let here = Roll {
             name: &of_address,

@@ -339,8 +339,16 @@ impl<H: Host> Vm<H> {
         ]
         .join(" ");
         let admission = self.census.admit(&mut self.access, callers, &ip);
-        if admission == Admission::New && visitor.peer.is_some() && root.settings.log_callers {
-            let line = log_line(root, visitor, &ip, name);
+        // Not "new among the callers": a failed handshake may have brought the address in, without a line.
+        let logged = Roll {
+            name: "logged",
+            ..callers
+        };
+        if admission != Admission::Full
+            && let Some(peer) = visitor.peer.filter(|_| root.settings.log_callers)
+            && self.census.admit(&mut self.access, logged, &ip) == Admission::New
+        {
+            let line = log_line(root, peer, visitor, &ip, name);
             self.access.host.log(Level::Warn, &line);
         }
         let admitted = admission != Admission::Full
@@ -384,8 +392,7 @@ fn labels_of(root: &Root, visitor: &Visitor, ip: &str, name: &str, port: &str) -
 }
 
 /// One JSON line for a new caller, with the names that the labels have.
-fn log_line(root: &Root, visitor: &Visitor, ip: &str, name: &str) -> String {
-    let peer = visitor.peer.unwrap_or(Peer::Plaintext);
+fn log_line(root: &Root, peer: Peer, visitor: &Visitor, ip: &str, name: &str) -> String {
     let strict = peer.under_strict(root.settings.is_exempt(visitor.port));
     let mut line = String::from("{\"plainsight\":\"new caller\"");
     let texts = [

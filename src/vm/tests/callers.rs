@@ -238,6 +238,20 @@ fn each_new_caller_is_logged_once() {
 }
 
 #[test]
+fn a_caller_whose_handshake_failed_before_is_logged_when_it_comes_in() {
+    let mut vm = vm("{}");
+    vm.access.host.log.clear();
+    vm.access.host.set("connection.tls_version", b"TLSv1.3");
+    connect(&mut vm, 10, "10.0.0.7:4000", b"");
+    vm.on_downstream_connection_close(10);
+    assert_eq!(vm.access.host.log, Vec::<String>::new());
+    vm.access.host.properties.remove("connection.tls_version");
+    connect(&mut vm, 11, "10.0.0.7:4001", b"x");
+    assert_eq!(vm.access.host.log.len(), 1);
+    assert!(vm.access.host.log[0].contains(r#""peer":"plaintext""#));
+}
+
+#[test]
 fn a_handshake_that_failed_counts_no_caller() {
     let mut vm = vm("{}");
     for (context, mtls, reason) in [(10, 0, ""), (11, 1, "TLS_error: CERTIFICATE_VERIFY_FAILED")] {
@@ -293,6 +307,23 @@ fn claims_stand_apart_and_are_bounded() {
         ),
         10
     );
+}
+
+#[test]
+fn a_claim_parted_in_many_ways_is_many_claims() {
+    let mut vm = vm("{}");
+    let words = ["a"; 20];
+    for n in 1..20 {
+        let (workload, namespace) = words.split_at(n);
+        for (name, words) in [("workload", workload), ("namespace", namespace)] {
+            let path = format!("filter_state.downstream_peer.{name}");
+            vm.access.host.set(&path, words.join(" ").as_bytes());
+        }
+        connect(&mut vm, 10, "10.0.0.7:4000", b"x");
+        vm.on_downstream_connection_close(10);
+    }
+    let claims = vm.access.host.metrics_with("plainsight_caller_claims");
+    assert_eq!(claims.len(), 4);
 }
 
 #[test]
