@@ -58,13 +58,13 @@ impl Problems {
 }
 
 fn read(keys: &[(String, Json)], settings: &mut Settings, problems: &mut Problems) {
-    let mut before: Vec<&str> = Vec::new();
-    for (key, value) in keys {
+    for (at, (key, value)) in keys.iter().enumerate() {
         let path = key.as_str();
-        if before.contains(&path) {
+        let mut later = keys.iter().skip(at.saturating_add(1));
+        if later.any(|(other, _)| other == key) {
             problems.push([path, ": given more than once, the last one counts"].concat());
+            continue;
         }
-        before.push(path);
         match path {
             "labels" => match value.text() {
                 Some("stock") => settings.labels = LabelForm::Stock,
@@ -343,6 +343,16 @@ mod tests {
             problems(r#"{"maxCallers":5,"maxCallers":6}"#),
             ["maxCallers: given more than once, the last one counts"]
         );
+    }
+
+    #[test]
+    fn of_a_key_given_more_than_once_nothing_but_the_last_counts() {
+        let (settings, problems) = of(
+            r#"{"exemptPorts":[1],"maxCallers":5,"exemptPorts":[2],"exemptPorts":[3],"maxCallers":0}"#,
+        );
+        assert_eq!(problems.len(), 4);
+        assert_eq!(settings.exempt_ports, [3]);
+        assert_eq!(settings.max_callers, 1000);
     }
 
     #[test]
