@@ -5,7 +5,6 @@
 use crate::client_hello::NEEDED;
 use crate::hashing::{Map, Set};
 use crate::series::SeriesId;
-use std::collections::hash_map::Entry;
 use std::rc::Rc;
 
 /// Without the NETWORK plugin nothing tells that a connection ended: so many are kept, then all are
@@ -216,9 +215,8 @@ impl Awaiting {
             let mean = sum.checked_div(streams).unwrap_or(0);
             self.streams.retain(|&context, _| u64::from(context) > mean);
         }
-        if let Entry::Vacant(vacant) = self.streams.entry(context) {
-            vacant.insert((root, header));
-        }
+        // A number that comes again, after a stream without a response, is another stream.
+        self.streams.insert(context, (root, header));
     }
 
     /// The response's headers are there.
@@ -285,6 +283,14 @@ mod tests {
         assert_eq!(newborn.take(998), Some(999));
         assert_eq!(newborn.take(999), None);
         assert_eq!(newborn.take(0), None);
+    }
+
+    #[test]
+    fn a_context_number_that_comes_again_is_another_stream() {
+        let mut awaiting = Awaiting::default();
+        awaiting.expect(7, 1, "former".into());
+        awaiting.expect(7, 2, "latter".into());
+        assert_eq!(awaiting.take(7), Some((2, "latter".into())));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! A small hasher for maps that the filter keys with its own ids and label texts.
 //!
-//! The standard hasher costs more than the request path has to give. Keys are never chosen freely by
-//! a caller: ids count up, and label texts are admitted by the census, whose number is bounded, so a
-//! flood of colliding keys cannot be made.
+//! The standard hasher costs more than the request path has to give. What a flood of colliding keys could
+//! cost is bounded: ids count up, label texts are admitted by the census, and header values, which hold a
+//! caller's address, are as many as there are open connections and are looked up once for each.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
