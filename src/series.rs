@@ -95,11 +95,6 @@ pub struct Series {
 }
 
 impl Series {
-    /// What it is of.
-    pub fn subject(&self) -> Subject {
-        self.subject
-    }
-
     /// The caller's label `source_ip`; empty where the series is not of one caller.
     pub fn source_ip(&self) -> &str {
         &self.source_ip
@@ -159,16 +154,6 @@ impl SeriesBook {
     /// A series.
     pub fn get(&self, id: SeriesId) -> Option<&Series> {
         self.all.get(id.0)
-    }
-
-    /// How many there are.
-    pub fn len(&self) -> usize {
-        self.all.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
     }
 
     /// Makes the overflow counter visible at 0.

@@ -4,6 +4,7 @@
 //! pauses, buffers or fails.
 
 mod claims;
+mod new_caller;
 mod plugin;
 mod sighting;
 mod visitor;

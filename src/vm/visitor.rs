@@ -1,7 +1,7 @@
 //! From a sighting to a verdict, a caller, a series and its first count.
 
-use super::Vm;
 use super::sighting::{Sighting, look};
+use super::{Vm, new_caller};
 use crate::address::Endpoint;
 use crate::caller::Source;
 use crate::census::{Admission, MOST_PORTS, Roll, SERIES_PER_CALLER};
@@ -348,7 +348,7 @@ impl<H: Host> Vm<H> {
             && let Some(peer) = visitor.peer.filter(|_| root.settings.log_callers)
             && self.census.admit(&mut self.access, logged, &ip) == Admission::New
         {
-            let line = log_line(root, peer, visitor, &ip, name);
+            let line = new_caller::log_line(root, peer, visitor.port, &ip, name);
             self.access.host.log(Level::Warn, &line);
         }
         let admitted = admission != Admission::Full
@@ -389,33 +389,4 @@ fn labels_of(root: &Root, visitor: &Visitor, ip: &str, name: &str, port: &str) -
     form.push(&mut labels, Label::SourceName, name);
     root.push_destination(&mut labels, port);
     labels
-}
-
-/// One JSON line for a new caller, with the names that the labels have.
-fn log_line(root: &Root, peer: Peer, visitor: &Visitor, ip: &str, name: &str) -> String {
-    let strict = peer.under_strict(root.settings.is_exempt(visitor.port));
-    let mut line = String::from("{\"plainsight\":\"new caller\"");
-    let texts = [
-        (Label::Peer, peer.as_str()),
-        (Label::Strict, strict.as_str()),
-        (Label::SourceIp, ip),
-        (Label::SourceName, name),
-        (Label::DestinationWorkload, &root.workload),
-        (Label::DestinationWorkloadNamespace, &root.namespace),
-    ];
-    for (label, value) in texts {
-        if !value.is_empty() {
-            line.push_str(",\"");
-            line.push_str(label.name());
-            line.push_str("\":");
-            // Quotes and escapes as JSON has them.
-            line.push_str(&serde_json::to_string(value).unwrap_or_default());
-        }
-    }
-    if let Some(port) = visitor.port {
-        line.push_str(",\"destination_port\":");
-        push_number(&mut line, u32::from(port));
-    }
-    line.push('}');
-    line
 }
