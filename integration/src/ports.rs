@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use anyhow::{Context, bail};
@@ -27,7 +28,9 @@ impl ReservedPort {
     /// # Errors
     /// The folder of lock files cannot be written, or every port of the range is taken.
     pub fn take() -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join("plainsight-ports");
+        // One folder per user: nobody else could lock there, and the kernel lets only one user share a port.
+        let user = std::fs::metadata("/proc/self")?.uid();
+        let folder = std::env::temp_dir().join(format!("plainsight-ports-{user}"));
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("{}: cannot make the folder", folder.display()))?;
         let span = usize::from(RANGE.end - RANGE.start);
