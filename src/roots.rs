@@ -86,8 +86,9 @@ impl Roots {
         self.roots.iter_mut().find(|root| root.context == context)
     }
 
-    /// Problems of all configurations in force: a replaced plugin's root is told by its silence,
-    /// for Envoy tells an HTTP or network filter's module nothing when its plugin goes.
+    /// Problems of all configurations in force: a replaced plugin's root is told by its silence. The host's
+    /// word for it is `proxy_on_done`, and a module that exports that is entered for each stream's end too
+    /// (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/context.cc>, `onDone`).
     pub fn problems(&self, now: u64) -> u64 {
         self.roots
             .iter()
