@@ -24,12 +24,16 @@ test-faults: $(WASM) ## plugins removed, reconfigured, upgraded and drained unde
 
 .PHONY: soak
 soak: $(WASM) ## load for MINUTES (10), with a report
-	$(call soak,run --locked --quiet --release --package plainsight-soak -- soak $(MINUTES))
+	$(call soak,run --locked --quiet --package plainsight-soak -- soak $(MINUTES))
+
+.PHONY: soak-bare
+soak-bare: $(WASM) ## the same load on an Envoy without plainsight, to compare the memory
+	$(call soak,run --locked --quiet --package plainsight-soak -- soak-bare $(MINUTES))
 
 .PHONY: attack
 attack: $(WASM) ## the attack with ADDRESSES (100000), with a report
-	$(call soak,run --locked --quiet --release --package plainsight-soak -- attack $(ADDRESSES))
+	$(call soak,run --locked --quiet --package plainsight-soak -- attack $(ADDRESSES))
 
 .PHONY: faults
 faults: $(WASM) ## the faults with more load and longer drains, with a report
-	$(call soak,run --locked --quiet --release --package plainsight-soak -- faults)
+	$(call soak,run --locked --quiet --package plainsight-soak -- faults)

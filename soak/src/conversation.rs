@@ -2,6 +2,10 @@
 //!
 //! A client that breaks off does so after the last answer it counts on: then Envoy has read everything up to
 //! there, whatever it makes of the rest.
+//!
+//! One thing is Envoy's to decide: on a machine that is overloaded it ends a connection between two pipelined
+//! requests now and then, with plainsight and without (measured with 1.40.0). Whether the next request had been read is
+//! then unknown: such requests are told apart, and their number is reported.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -11,7 +15,7 @@ use plainsight_integration::callers::{Speaks, Tls, TlsVersion};
 use plainsight_integration::eventually::in_time;
 
 use crate::tally::{Counts, Tally};
-use crate::wire::{Dial, End, answers, echo, finish, request, send};
+use crate::wire::{Dial, End, answers, answers_until_end, echo, finish, request, send};
 
 /// A kind of conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,7 +159,11 @@ impl Conversation {
                 };
                 let mut stream = dial.open(speaks, end).await?;
                 send(&mut stream, request("").repeat(10).as_bytes()).await?;
-                answers(&mut stream, 10).await?;
+                let came = answers_until_end(&mut stream, 10).await?;
+                let mutual_tls = dial.identity.is_some();
+                let mut tally = self.counts(mutual_tls);
+                tally.cut_short(mutual_tls, 10 - came as u64);
+                return Ok(tally);
             }
             HalfRequest => {
                 let mut stream = dial.open(speaks, End::Reset).await?;

@@ -32,7 +32,7 @@ async fn soak(minutes: u32, plainsight: bool) -> anyhow::Result<()> {
         each: 20,
         at_once: 64,
         held: 10,
-        drift_kib: 16 * 1024,
+        drift_kib: 96 * 1024,
         plainsight,
     })
     .await?;

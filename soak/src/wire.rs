@@ -94,9 +94,22 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> anyho
 /// # Errors
 /// The connection ended before, or a status is another.
 pub async fn answers(stream: &mut (impl AsyncRead + Unpin), count: usize) -> anyhow::Result<()> {
+    let came = answers_until_end(stream, count).await?;
+    ensure!(came == count, "wire: ended after {came} of {count} answers");
+    Ok(())
+}
+
+/// Reads at most so many answers of status 200, whole, up to an orderly end between two of them. Gives how many
+/// came.
+///
+/// # Errors
+/// The connection broke, ended within an answer, or a status is another.
+pub async fn answers_until_end(
+    stream: &mut (impl AsyncRead + Unpin),
+    count: usize,
+) -> anyhow::Result<usize> {
     in_time("wire: answers", async {
         let mut buffer = Vec::new();
-        let mut last = String::new();
         for answer in 0..count {
             let length = loop {
                 if let Some(length) = whole_answer(&buffer)? {
@@ -104,13 +117,15 @@ pub async fn answers(stream: &mut (impl AsyncRead + Unpin), count: usize) -> any
                 }
                 let read = stream.read_buf(&mut buffer).await;
                 let read = read.with_context(|| format!("wire: {answer} of {count} answers"))?;
+                if read == 0 && buffer.is_empty() {
+                    return Ok(answer);
+                }
                 ensure!(
                     read > 0,
-                    "wire: ended after {answer} of {count} answers: {} after {last}",
+                    "wire: ended within answer {answer} of {count}: {}",
                     String::from_utf8_lossy(&buffer)
                 );
             };
-            last = String::from_utf8_lossy(&buffer[..length]).into_owned();
             buffer.drain(..length);
         }
         ensure!(
@@ -118,7 +133,7 @@ pub async fn answers(stream: &mut (impl AsyncRead + Unpin), count: usize) -> any
             "wire: more than {count} answers: {}",
             String::from_utf8_lossy(&buffer)
         );
-        Ok(())
+        Ok(count)
     })
     .await
 }
