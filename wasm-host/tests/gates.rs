@@ -172,6 +172,7 @@ fn a_thousand_callers_and_ten_thousand_connections_fit_into_four_mebibytes() {
         open.push(accepted);
     }
     let memory = sidecar.vm.tally().memory;
+    println!("1,000 callers, 10,000 open connections: {memory} bytes of linear memory");
     assert!(memory <= 4 * MIB, "{memory} bytes");
     let scrape = sidecar.scrape().unwrap();
     let active = "plainsight_active_connections";
@@ -216,6 +217,9 @@ fn memory_is_flat_while_a_hundred_thousand_connections_come_and_go() {
     let before = sidecar.vm.tally().memory;
     churn(&mut sidecar, 100_000);
     assert_eq!(sidecar.vm.tally().memory, before);
+    println!(
+        "100,000 connections opened and closed: {before} bytes of linear memory before and after"
+    );
     sidecar.vm.tick().unwrap();
     let scrape = sidecar.scrape().unwrap();
     assert_eq!(scrape.sum("plainsight_active_connections", &[]), 0);
