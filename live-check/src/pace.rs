@@ -11,8 +11,8 @@ const RULES: [(&str, &str); 8] = [
     (" offset 2m", " offset 3s"),
     // Windows. The month stays longer than the check, so that it is the one that is never proven and never left.
     ("time() - 3600", "time() - 30"),
-    ("time() - 86400", "time() - 40"),
-    ("time() - 604800", "time() - 50"),
+    ("time() - 86400", "time() - 34"),
+    ("time() - 604800", "time() - 38"),
     ("time() - 2592000", "time() - 7200"),
     // First seen is known where the filter had been reporting for this long.
     (" + 600)", " + 2)"),
