@@ -280,6 +280,11 @@ pub async fn drain(plan: Plan) -> anyhow::Result<Report> {
         ("as it begins to drain", Counted::Exactly),
         ("while it drains", Counted::Exactly),
     ];
+    // After that time the listeners are gone and callers are refused: the load is over long before.
+    let plan = Plan {
+        drain_seconds: 600,
+        ..plan
+    };
     let mut scenario = Scenario::start("listeners drained", plan, stages).await?;
     let (ports, mesh) = (scenario.target.both(), scenario.target.mesh());
     let mut held = Vec::new();
