@@ -17,16 +17,22 @@ pub const PATH: &str = "README.md";
 pub fn make(root: &Path) -> Result<String> {
     let now = std::fs::read_to_string(root.join(PATH)).context(PATH)?;
     let demo = std::fs::read_to_string(root.join("docs/demo.txt")).context("docs/demo.txt")?;
-    let proof = std::fs::read_to_string(root.join("docs/proof.md")).context("docs/proof.md")?;
-    let table: Vec<&str> = proof.lines().filter(|line| line.starts_with('|')).collect();
-    if table.len() < 3 {
-        return Err(anyhow!("docs/proof.md: no table"));
-    }
     let text = section::replace(&now, "demo", &format!("```text\n{}\n```", demo.trim_end()))?;
-    let text = section::replace(&text, "proof", &table.join("\n"))?;
+    let text = section::replace(&text, "proof", &table_of(root, "docs/proof.md")?)?;
+    let text = section::replace(&text, "matrix", &table_of(root, "docs/matrix.md")?)?;
     let text = section::replace(&text, "configuration", &configuration())?;
     let text = section::replace(&text, "metrics", &metrics())?;
     section::replace(&text, "labels", &labels())
+}
+
+/// The table of a page that a measurement wrote.
+fn table_of(root: &Path, page: &str) -> Result<String> {
+    let text = std::fs::read_to_string(root.join(page)).context(page.to_owned())?;
+    let table: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+    if table.len() < 3 {
+        return Err(anyhow!("{page}: no table"));
+    }
+    Ok(table.join("\n"))
 }
 
 fn configuration() -> String {
