@@ -1,7 +1,7 @@
 # Load, cardinality attacks and faults against a real Envoy with four workers, counted exactly. CI runs them small;
 # docs/reliability.md has the figures of the large runs.
 
-MINUTES ?= 10
+SOAK_MINUTES ?= 10
 ADDRESSES ?= 100000
 
 # $(call soak,CARGO ARGUMENTS): one of them against the newest Envoy.
@@ -23,12 +23,12 @@ test-faults: $(WASM) ## plugins removed, reconfigured, upgraded and drained unde
 	$(call soak,test --locked --package plainsight-soak --test faults)
 
 .PHONY: soak
-soak: $(WASM) ## load for MINUTES (10), with a report
-	$(call soak,run --locked --quiet --package plainsight-soak -- soak $(MINUTES))
+soak: $(WASM) ## load for SOAK_MINUTES (10), with a report
+	$(call soak,run --locked --quiet --package plainsight-soak -- soak $(SOAK_MINUTES))
 
 .PHONY: soak-bare
 soak-bare: $(WASM) ## the same load on an Envoy without plainsight, to compare the memory
-	$(call soak,run --locked --quiet --package plainsight-soak -- soak-bare $(MINUTES))
+	$(call soak,run --locked --quiet --package plainsight-soak -- soak-bare $(SOAK_MINUTES))
 
 .PHONY: attack
 attack: $(WASM) ## the attack with ADDRESSES (100000), with a report

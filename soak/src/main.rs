@@ -32,7 +32,6 @@ async fn soak(minutes: u32, plainsight: bool) -> anyhow::Result<()> {
         each: 20,
         at_once: 64,
         held: 10,
-        drift_kib: 96 * 1024,
         plainsight,
     })
     .await?;

@@ -12,7 +12,6 @@ async fn every_counter_equals_what_the_clients_did_and_memory_is_flat() {
         each: 10,
         at_once: 48,
         held: 5,
-        drift_kib: 16 * 1024,
         plainsight: true,
     })
     .await
