@@ -7,45 +7,60 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::scene::{HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
 
+const SOURCES: [&str; 3] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
+const REQUESTS_EACH: usize = 10;
+/// A busy Envoy now and then ends a connection between two pipelined requests, with any filter and without; what
+/// came until then is checked all the same, and the whole is tried again.
+const TRIES: usize = 5;
+
 #[tokio::test]
 async fn requests_that_arrive_in_one_packet_are_each_their_callers_own() {
-    let scene = Scene::start(json!({})).await;
-    let sources = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
-    let mut streams = Vec::new();
-    for source in sources {
-        streams.push(
-            Caller::http1(source)
-                .tcp(scene.http.address())
-                .await
-                .unwrap(),
-        );
+    for _ in 0..TRIES {
+        let scene = Scene::start(json!({})).await;
+        if pipeline(&scene).await < SOURCES.len() * REQUESTS_EACH {
+            continue;
+        }
+        for source in SOURCES {
+            scene
+                .counted(REQUESTS, &[("source_ip", source)], REQUESTS_EACH as f64)
+                .await;
+        }
+        return;
     }
-    // Ten requests in one write on each connection, all connections before any answer is read.
-    let request = "GET / HTTP/1.1\r\nhost: orders\r\n\r\n".repeat(9)
+    panic!("Envoy ended a connection between two pipelined requests in each of {TRIES} tries");
+}
+
+/// Ten requests in one write on each connection, all connections before any answer is read. Gives the number
+/// of answers, each of which must name its own caller.
+async fn pipeline(scene: &Scene) -> usize {
+    let mut streams = Vec::new();
+    for source in SOURCES {
+        let stream = Caller::http1(source).tcp(scene.http.address()).await;
+        streams.push(stream.unwrap());
+    }
+    let request = "GET / HTTP/1.1\r\nhost: orders\r\n\r\n".repeat(REQUESTS_EACH - 1)
         + "GET /last HTTP/1.1\r\nhost: orders\r\nconnection: close\r\n\r\n";
     for stream in &mut streams {
         stream.write_all(request.as_bytes()).await.unwrap();
     }
-    for (source, stream) in sources.iter().zip(&mut streams) {
-        let mut answers = String::new();
-        in_time("answers", async {
-            Ok(stream.read_to_string(&mut answers).await?)
+    let mut answered = 0;
+    for (source, stream) in SOURCES.iter().zip(&mut streams) {
+        let mut answers = Vec::new();
+        // A connection that is ended early may end by a reset: what came before counts.
+        let _ = in_time("answers", async {
+            Ok(stream.read_to_end(&mut answers).await)
         })
         .await
         .unwrap();
-        assert_eq!(answers.matches("HTTP/1.1 200 OK").count(), 10, "{answers}");
+        let answers = String::from_utf8(answers).unwrap();
+        let served = answers.matches("HTTP/1.1 200 OK").count();
         let seen = serde_json::to_string(&plaintext_from(source)).unwrap();
-        assert_eq!(
-            answers.matches(&format!("\"{HEADER}\":[{seen}]")).count(),
-            10,
-            "{source}: {answers}"
-        );
+        let named = answers.matches(&format!("\"{HEADER}\":[{seen}]")).count();
+        // The last answer may be cut in its middle.
+        assert!(served - named <= 1, "{source}: {answers}");
+        answered += named;
     }
-    for source in sources {
-        scene
-            .counted(REQUESTS, &[("source_ip", source)], 10.0)
-            .await;
-    }
+    answered
 }
 
 #[tokio::test]
