@@ -30,6 +30,12 @@ mod wasm {
             value: *mut *mut u8,
             size: *mut usize,
         ) -> u32;
+        fn proxy_set_property(
+            name: *const u8,
+            name_size: usize,
+            value: *const u8,
+            value_size: usize,
+        ) -> u32;
         fn proxy_get_buffer_bytes(
             buffer: u32,
             start: usize,
@@ -189,6 +195,12 @@ mod wasm {
         fn property(&mut self, path: &str, into: &mut Vec<u8>) -> Result<(), Status> {
             value(into, |block, size| unsafe {
                 proxy_get_property(path.as_ptr(), path.len(), block, size)
+            })
+        }
+
+        fn set_property(&mut self, name: &str, value: &[u8]) -> Result<(), Status> {
+            checked(unsafe {
+                proxy_set_property(name.as_ptr(), name.len(), value.as_ptr(), value.len())
             })
         }
 

@@ -36,8 +36,8 @@ pub enum Verdict {
 pub enum Stage {
     /// No verdict yet; so many first bytes looked like a ClientHello.
     Waiting([u8; NEEDED], u8),
-    /// Decided, and registered under its id when that could be read.
-    Decided(Verdict, Option<u64>),
+    /// Decided, and found by its id when that could be read.
+    Decided(Registered, Option<u64>),
 }
 
 /// A connection and the root context whose settings it is read with.
@@ -47,22 +47,58 @@ pub struct Connection {
     pub root: u32,
     /// How far it is.
     pub stage: Stage,
+    /// How its requests find it.
+    pub mark: Mark,
 }
 
-/// A verdict, and whether its caller's claims were asked for.
+/// The property of a connection that its requests find it by.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// It has none, and carried no request so far.
+    None,
+    /// A request came: the next read is to set one.
+    Wanted,
+    /// It has one of this name.
+    Set(Box<str>),
+}
+
+/// Whose claims were asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Claims {
+    /// Nobody's.
+    #[default]
+    Unasked,
+    /// The connection's, on the NETWORK plugin's behalf.
+    OfConnection,
+    /// Those of its first request, which hold the connection's too.
+    OfRequest,
+}
+
+/// A verdict, and what was asked since.
 #[derive(Debug)]
 pub struct Registered {
     /// What is known.
     pub verdict: Verdict,
-    /// Claims are asked once for each connection.
-    pub claims_asked: bool,
+    /// Claims are asked for once by each plugin.
+    pub claims: Claims,
+}
+
+impl Registered {
+    fn new(verdict: Verdict) -> Registered {
+        Registered {
+            verdict,
+            claims: Claims::Unasked,
+        }
+    }
 }
 
 /// All connections of this worker.
 #[derive(Debug, Default)]
 pub struct Connections {
     open: Map<u32, Connection>,
-    by_id: Map<u64, Registered>,
+    by_id: Map<u64, u32>,
+    /// The context whose data came last.
+    latest: Option<u32>,
     /// Verdicts of the HTTP plugin's own, for connections that no NETWORK plugin announced.
     remembered: Map<u64, Registered>,
     /// Header values in use, so that ten thousand connections of one caller hold one text.
@@ -72,8 +108,36 @@ pub struct Connections {
 impl Connections {
     /// A connection was accepted.
     pub fn opened(&mut self, context: u32, root: u32) {
-        let stage = Stage::Waiting([0; NEEDED], 0);
-        self.open.insert(context, Connection { root, stage });
+        let connection = Connection {
+            root,
+            stage: Stage::Waiting([0; NEEDED], 0),
+            mark: Mark::None,
+        };
+        self.open.insert(context, connection);
+    }
+
+    /// An open connection whose data is there.
+    pub fn heard(&mut self, context: u32) -> Option<&mut Connection> {
+        self.latest = Some(context);
+        self.open.get_mut(&context)
+    }
+
+    /// The connection whose data came last, if it is open still.
+    pub fn latest(&mut self) -> Option<(u32, &mut Connection)> {
+        let context = self.latest?;
+        Some((context, self.open.get_mut(&context)?))
+    }
+
+    /// The context of the connection of that id, where the NETWORK plugin announced one.
+    pub fn announced(&self, id: u64) -> Option<u32> {
+        self.by_id.get(&id).copied()
+    }
+
+    /// Forgets all marks.
+    pub fn unmark(&mut self) {
+        for connection in self.open.values_mut() {
+            connection.mark = Mark::None;
+        }
     }
 
     /// An open connection.
@@ -90,18 +154,11 @@ impl Connections {
     pub fn decided(&mut self, context: u32, verdict: Verdict, id: Option<u64>) {
         if let Some(connection) = self.open.get_mut(&context) {
             if let (Some(id), false) = (id, verdict == Verdict::Outbound) {
-                let verdict = verdict.clone();
-                self.by_id.insert(
-                    id,
-                    Registered {
-                        verdict,
-                        claims_asked: false,
-                    },
-                );
+                self.by_id.insert(id, context);
                 // The HTTP plugin may have met the id before this plugin was installed.
                 self.remembered.remove(&id);
             }
-            connection.stage = Stage::Decided(verdict, id);
+            connection.stage = Stage::Decided(Registered::new(verdict), id);
         }
     }
 
@@ -128,21 +185,21 @@ impl Connections {
             self.remembered.clear();
             self.headers.retain(|header| Rc::strong_count(header) > 1);
         }
-        self.remembered.insert(
-            id,
-            Registered {
-                verdict,
-                claims_asked: false,
-            },
-        );
+        self.remembered.insert(id, Registered::new(verdict));
     }
 
-    /// What is known of the connection of that id. True: by the NETWORK plugin.
+    /// What is known of the connection of that id, on which there is a request. True: by the NETWORK plugin.
     pub fn find(&mut self, id: u64) -> Option<(&mut Registered, bool)> {
-        match self.by_id.get_mut(&id) {
-            Some(registered) => Some((registered, true)),
-            None => Some((self.remembered.get_mut(&id)?, false)),
+        let announced = self.by_id.get(&id).and_then(|at| self.open.get_mut(at));
+        if let Some(connection) = announced
+            && let Stage::Decided(registered, _) = &mut connection.stage
+        {
+            if connection.mark == Mark::None {
+                connection.mark = Mark::Wanted;
+            }
+            return Some((registered, true));
         }
+        Some((self.remembered.get_mut(&id)?, false))
     }
 
     /// The one copy of a header's value.

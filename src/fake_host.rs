@@ -18,6 +18,8 @@ pub struct Process {
 pub struct FakeHost {
     pub process: Rc<RefCell<Process>>,
     pub properties: BTreeMap<String, Vec<u8>>,
+    /// Properties that the filter set, each on the connection whose id was in `properties` then.
+    pub own_properties: BTreeMap<(Vec<u8>, String), Vec<u8>>,
     pub request_headers: Vec<(String, Vec<u8>)>,
     pub response_headers: Vec<(String, Vec<u8>)>,
     pub data: Vec<u8>,
@@ -71,6 +73,12 @@ impl FakeHost {
         std::str::from_utf8(&found.1).ok()
     }
 
+    /// A property that the filter would set, or has set, on the connection at hand.
+    fn own(&self, name: &str) -> (Vec<u8>, String) {
+        let id = self.properties.get("connection.id");
+        (id.cloned().unwrap_or_default(), name.into())
+    }
+
     fn call(&mut self, name: &'static str) -> Result<(), Status> {
         self.calls.push(name);
         self.failing.get(name).map_or(Ok(()), |status| Err(*status))
@@ -94,8 +102,15 @@ impl Host for FakeHost {
         if let Some(status) = self.failing.get(&format!("property:{path}")) {
             return Err(*status);
         }
-        let value = self.properties.get(&path).ok_or(Status::NOT_FOUND)?;
-        into.extend(value);
+        let own = self.own_properties.get(&self.own(&path));
+        let value = own.or_else(|| self.properties.get(&path));
+        into.extend(value.ok_or(Status::NOT_FOUND)?);
+        Ok(())
+    }
+
+    fn set_property(&mut self, name: &str, value: &[u8]) -> Result<(), Status> {
+        self.call("set_property")?;
+        self.own_properties.insert(self.own(name), value.into());
         Ok(())
     }
 

@@ -70,6 +70,13 @@ pub trait Host {
     /// [`Status::NOT_FOUND`] when it is absent here, any other status when the host failed.
     fn property(&mut self, path: &str, into: &mut Vec<u8>) -> Result<(), Status>;
 
+    /// Sets a property of the filter's own: on a network context for as long as its connection lasts, and for all
+    /// requests on it to see.
+    ///
+    /// # Errors
+    /// Any status but Ok.
+    fn set_property(&mut self, name: &str, value: &[u8]) -> Result<(), Status>;
+
     /// Reads up to `most` bytes from the start of the downstream data just received.
     ///
     /// # Errors

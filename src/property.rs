@@ -79,6 +79,9 @@ impl Property {
         CLAIMED_NAMESPACE, "filter_state\0downstream_peer\0namespace", "filter_state.downstream_peer.namespace");
 }
 
+/// For the log: the filter's own property of a connection.
+const MARK: &str = "the connection's mark";
+
 /// The host with what every reader of it needs.
 #[derive(Debug)]
 pub struct Access<H> {
@@ -132,6 +135,25 @@ impl<H: Host> Access<H> {
         }
     }
 
+    /// Whether an empty property of the filter's own is there. Host errors and a value count as errors, and say no.
+    pub fn is_marked(&mut self, name: &str) -> bool {
+        match self.host.property(name, &mut self.bytes) {
+            Ok(()) if self.bytes.is_empty() => true,
+            Ok(()) => {
+                let came = self.bytes.len();
+                self.trouble
+                    .undecodable(&mut self.host, MARK, "no bytes", came);
+                false
+            }
+            Err(status) => {
+                if !status.is_absence() {
+                    self.trouble.refused(&mut self.host, MARK, status);
+                }
+                false
+            }
+        }
+    }
+
     /// Eight bytes, little-endian. Envoy writes u64 and i64 alike
     /// (<https://github.com/envoyproxy/envoy/blob/main/source/extensions/common/wasm/context.cc>, `serializeValue`).
     ///
@@ -167,7 +189,22 @@ impl<H: Host> Access<H> {
     /// # Errors
     /// [`Unreadable`] when the host failed, or for other bytes.
     pub fn text(&mut self, property: Property, most: usize) -> Result<Option<String>, Unreadable> {
-        if !self.read(property)? || self.bytes.is_empty() {
+        if !self.read(property)? {
+            return Ok(None);
+        }
+        self.decoded(property, most)
+    }
+
+    /// The bytes read last as UTF-8 text of at most `most` bytes; an empty one counts as absent.
+    ///
+    /// # Errors
+    /// [`Unreadable`] for other bytes.
+    pub fn decoded(
+        &mut self,
+        property: Property,
+        most: usize,
+    ) -> Result<Option<String>, Unreadable> {
+        if self.bytes.is_empty() {
             return Ok(None);
         }
         match std::str::from_utf8(&self.bytes) {

@@ -166,6 +166,15 @@ impl SeriesBook {
         self.overflow
     }
 
+    /// Whether requests of the series' caller were counted.
+    pub fn has_requests(&self, id: SeriesId) -> bool {
+        let kinds = [Traffic::App, Traffic::Probe, Traffic::Scrape];
+        self.all.get(id.0).is_some_and(|series| {
+            let ids = kinds.map(|kind| series.ids.get(Part::Requests(kind).place()));
+            ids.iter().any(|id| matches!(id, Some(Some(_))))
+        })
+    }
+
     /// Adds to a counter or a gauge of a series; also to the overflow, where the series is one and `part`
     /// counts conversations.
     pub fn add_to<H: Host>(&mut self, access: &mut Access<H>, id: SeriesId, part: Part, by: i64) {

@@ -4,6 +4,7 @@
 //! pauses, buffers or fails.
 
 mod claims;
+mod mark;
 mod new_caller;
 mod plugin;
 mod sighting;
@@ -13,14 +14,16 @@ mod visitor;
 mod tests;
 
 use crate::census::Census;
-use crate::connections::{Awaiting, Connections, Newborn, Registered, Stage, Verdict};
+use crate::connections::{
+    Awaiting, Claims, Connections, Mark, Newborn, Registered, Stage, Verdict,
+};
 use crate::host::{Headers, Host, MetricId};
 use crate::peer_header;
 use crate::property::{Access, Property};
 use crate::roots::Roots;
 use crate::series::{Part, SeriesBook, SeriesId};
 use crate::traffic::Traffic;
-use std::rc::Rc;
+use mark::Marking;
 
 /// Everything that one VM knows.
 #[derive(Debug)]
@@ -29,12 +32,33 @@ pub struct Vm<H> {
     roots: Roots,
     newborn: Newborn,
     connections: Connections,
+    marking: Marking,
     awaiting: Awaiting,
     series: SeriesBook,
     census: Census,
     config_errors: Option<MetricId>,
     /// Ports with series of their own.
     ports: Vec<u16>,
+}
+
+/// What is known of a request's connection.
+struct Recalled {
+    verdict: Verdict,
+    /// The NETWORK plugin saw the connection.
+    announced: bool,
+    /// No request on it came before.
+    first: bool,
+}
+
+impl Recalled {
+    fn new(registered: &mut Registered, announced: bool) -> Recalled {
+        Recalled {
+            verdict: registered.verdict.clone(),
+            announced,
+            first: std::mem::replace(&mut registered.claims, Claims::OfRequest)
+                != Claims::OfRequest,
+        }
+    }
 }
 
 impl<H: Host> Vm<H> {
@@ -45,6 +69,7 @@ impl<H: Host> Vm<H> {
             roots: Roots::default(),
             newborn: Newborn::default(),
             connections: Connections::default(),
+            marking: Marking::default(),
             awaiting: Awaiting::default(),
             series: SeriesBook::default(),
             census: Census::default(),
@@ -73,11 +98,16 @@ impl<H: Host> Vm<H> {
 
     /// Data came from the caller: the first of it decides.
     pub fn on_downstream_data(&mut self, context: u32, size: u32) {
-        if size > 0
-            && let Some(connection) = self.connections.open(context)
-            && matches!(connection.stage, Stage::Waiting(..))
-        {
-            self.decide(context);
+        if size == 0 {
+            return;
+        }
+        let Some(connection) = self.connections.heard(context) else {
+            return;
+        };
+        match (&connection.stage, &connection.mark) {
+            (Stage::Waiting(..), _) => self.decide(context),
+            (Stage::Decided(..), Mark::Wanted) => self.mark(context),
+            (Stage::Decided(..), Mark::None | Mark::Set(_)) => {}
         }
     }
 
@@ -90,20 +120,18 @@ impl<H: Host> Vm<H> {
             Stage::Waiting(_, 0) => self.ended_without_data(context),
             // A few bytes that began like a ClientHello and went no further: no TLS.
             Stage::Waiting(..) => self.decide_as_plaintext(context),
-            Stage::Decided(..) => {}
+            Stage::Decided(..) => self.ask_claims_of_connection(context),
         }
         let Some(connection) = self.connections.closed(context) else {
             return;
         };
-        if let Stage::Decided(
-            Verdict::Peer {
+        if let Stage::Decided(registered, _) = connection.stage
+            && let Verdict::Peer {
                 series,
                 header,
                 mutual_tls,
                 ..
-            },
-            _,
-        ) = connection.stage
+            } = registered.verdict
         {
             if mutual_tls {
                 self.series.settle(&mut self.access, series);
@@ -121,8 +149,53 @@ impl<H: Host> Vm<H> {
         let Some(root) = self.newborn.take(context) else {
             return;
         };
-        // The connection is looked up by its id: with pipelining, the connection whose data came last is
-        // not always the one whose request is parsed.
+        let Some(recalled) = self.recall(root) else {
+            self.set_request_header(root, None);
+            return;
+        };
+        match recalled.verdict {
+            Verdict::Outbound => {}
+            Verdict::Unreadable => self.set_request_header(root, None),
+            Verdict::Peer {
+                series,
+                header,
+                rejected,
+                mutual_tls,
+            } => {
+                if mutual_tls && recalled.announced {
+                    self.series.owe_request(series);
+                } else {
+                    self.count_request(series, mutual_tls);
+                }
+                if recalled.first && !mutual_tls {
+                    self.ask_claims(root, series);
+                }
+                self.set_request_header(root, Some(&header));
+                if rejected
+                    && self
+                        .roots
+                        .find(root)
+                        .is_some_and(|root| root.settings.response_header.is_some())
+                {
+                    self.awaiting.expect(context, root, header);
+                }
+            }
+        }
+    }
+
+    /// What is known of the connection that a request came on. `None`: nothing, and that was counted.
+    fn recall(&mut self, root: u32) -> Option<Recalled> {
+        let mut missed = None;
+        if let Some((context, connection)) = self.connections.latest()
+            && let (Stage::Decided(registered, _), Mark::Set(mark)) =
+                (&mut connection.stage, &connection.mark)
+        {
+            if self.access.is_marked(mark) {
+                return Some(Recalled::new(registered, true));
+            }
+            missed = Some(context);
+        }
+        // With pipelining, the connection whose data came last is not always the one whose request is parsed.
         let id = match self.access.integer(Property::CONNECTION_ID) {
             Ok(Some(id)) => Some(id),
             Ok(None) => {
@@ -137,49 +210,12 @@ impl<H: Host> Vm<H> {
             let verdict = self.classify_request(root);
             self.connections.remember(id, verdict);
         }
-        let found = id.and_then(|id| self.connections.find(id));
-        let Some((
-            Registered {
-                verdict,
-                claims_asked,
-            },
-            announced,
-        )) = found
-        else {
-            self.set_request_header(root, None);
-            return;
-        };
-        match verdict {
-            Verdict::Outbound => {}
-            Verdict::Unreadable => self.set_request_header(root, None),
-            Verdict::Peer {
-                series,
-                header,
-                rejected,
-                mutual_tls,
-            } => {
-                let (series, rejected, mutual_tls) = (*series, *rejected, *mutual_tls);
-                let header = Rc::clone(header);
-                let ask_claims = !mutual_tls && !std::mem::replace(claims_asked, true);
-                if mutual_tls && announced {
-                    self.series.owe_request(series);
-                } else {
-                    self.count_request(series, mutual_tls);
-                }
-                if ask_claims {
-                    self.ask_claims(root, series);
-                }
-                self.set_request_header(root, Some(&header));
-                if rejected
-                    && self
-                        .roots
-                        .find(root)
-                        .is_some_and(|root| root.settings.response_header.is_some())
-                {
-                    self.awaiting.expect(context, root, header);
-                }
-            }
+        let id = id?;
+        if missed.is_some() && missed == self.connections.announced(id) {
+            self.marks_are_lost();
         }
+        let (registered, announced) = self.connections.find(id)?;
+        Some(Recalled::new(registered, announced))
     }
 
     fn count_request(&mut self, series: SeriesId, mutual_tls: bool) {

@@ -3,6 +3,7 @@
 
 use super::Vm;
 use crate::census::{Admission, Roll};
+use crate::connections::{Claims, Stage, Verdict};
 use crate::host::Host;
 use crate::metrics::Label;
 use crate::property::Property;
@@ -15,8 +16,24 @@ const MOST_PER_ADDRESS: u32 = 4;
 const MOST_NAME: usize = 253;
 
 impl<H: Host> Vm<H> {
-    /// Asks once for each connection, and once more at its first request, for the metadata of HTTP callers comes
-    /// with the request.
+    /// Asks a network context, once, unless a request of its connection was asked.
+    pub(super) fn ask_claims_of_connection(&mut self, context: u32) {
+        if let Some(connection) = self.connections.open(context)
+            && let Stage::Decided(registered, _) = &mut connection.stage
+            && registered.claims == Claims::Unasked
+            && let Verdict::Peer {
+                series,
+                mutual_tls: false,
+                ..
+            } = registered.verdict
+        {
+            registered.claims = Claims::OfConnection;
+            let root = connection.root;
+            self.ask_claims(root, series);
+        }
+    }
+
+    /// Asks the context at hand.
     pub(super) fn ask_claims(&mut self, root: u32, series: SeriesId) {
         // Whoever has no series of its own has no claims either.
         let caller = self
@@ -26,7 +43,13 @@ impl<H: Host> Vm<H> {
         let Some(ip) = caller.map(|series| String::from(series.source_ip())) else {
             return;
         };
-        let workload = self.access.text(Property::CLAIMED_WORKLOAD, MOST_NAME);
+        // A peer that Istio knows has all fields, empty ones too
+        // (<https://github.com/istio/proxy/blob/master/extensions/common/metadata_object.cc>, `getField`), so without
+        // this one there is no other.
+        if self.access.read(Property::CLAIMED_WORKLOAD) != Ok(true) {
+            return;
+        }
+        let workload = self.access.decoded(Property::CLAIMED_WORKLOAD, MOST_NAME);
         let namespace = self.access.text(Property::CLAIMED_NAMESPACE, MOST_NAME);
         let (Ok(workload), Ok(namespace)) = (workload, namespace) else {
             return;

@@ -82,16 +82,17 @@ impl<H: Host> Vm<H> {
                 self.series
                     .add_to(&mut self.access, series, Part::Active, 1);
                 self.series.opened(series, true);
-                let asked_of = self
-                    .connections
-                    .open(context)
-                    .map(|connection| connection.root);
-                if let Some(root) = asked_of {
-                    self.ask_claims(root, series);
-                }
             }
         }
+        // The metadata of HTTP callers comes with their requests, so where those are seen, one question will do.
+        let ask_now = match verdict {
+            Verdict::Peer { series, .. } => !self.series.has_requests(series),
+            Verdict::Outbound | Verdict::Unreadable => false,
+        };
         self.connections.decided(context, verdict, id);
+        if ask_now {
+            self.ask_claims_of_connection(context);
+        }
     }
 
     /// A connection ended before a byte came: a failed handshake, or nobody.

@@ -31,6 +31,8 @@ pub(crate) struct Stream {
     pub facts: Facts,
     /// The connection, `None` for a root.
     pub connection: Option<u64>,
+    /// A request on the connection, not the connection itself.
+    pub is_request: bool,
 }
 
 /// Decides what a host call answers instead of doing its work: called with the import's name.
@@ -112,6 +114,16 @@ impl HostState {
             .or_else(|| node.get(path))
             .cloned()
             .unwrap_or(Answer::Refused(Status::NOT_FOUND))
+    }
+
+    /// Where a property goes that the context at hand sets. `None` for a root.
+    pub fn own_facts(&mut self) -> Option<&mut Facts> {
+        let stream = self.streams.get_mut(&self.current)?;
+        if stream.is_request {
+            return Some(&mut stream.facts);
+        }
+        let connection = self.connections.get_mut(&stream.connection?)?;
+        Some(&mut connection.facts)
     }
 
     /// Hands out an id as Envoy does: the kind in the two low bits, so that the first counter has the id 0.

@@ -110,6 +110,18 @@ fn get_property(host: &mut Host, path: u32, length: u32, at: u32, size: u32) -> 
     }
 }
 
+/// A property of the module's own: it belongs to the request at hand, or to the connection for all requests on it.
+///
+/// <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/extensions/common/wasm/context.cc> (`setProperty`).
+fn set_property(host: &mut Host, name: (u32, u32), value: (u32, u32)) -> Answered<()> {
+    enter(host, "proxy_set_property")?;
+    let name = read(host, name.0, name.1)?;
+    let value = Answer::Bytes(read(host, value.0, value.1)?);
+    let facts = host.data_mut().own_facts().ok_or(Status::NOT_FOUND)?;
+    facts.set_wire(&name, value);
+    Ok(())
+}
+
 fn get_header(host: &mut Host, map: u32, name: (u32, u32), at: u32, size: u32) -> Answered<()> {
     let scripted = enter(host, "proxy_get_header_map_value")?;
     let name = lower(&read(host, name.0, name.1)?);
@@ -266,6 +278,11 @@ pub(crate) fn offer(linker: &mut Linker<HostState>) -> Result<()> {
         ENV,
         "proxy_get_property",
         |mut h: Host, p: u32, n: u32, at: u32, s: u32| number(get_property(&mut h, p, n, at, s)),
+    )?;
+    linker.func_wrap(
+        ENV,
+        "proxy_set_property",
+        |mut h: Host, p: u32, n: u32, v: u32, s: u32| number(set_property(&mut h, (p, n), (v, s))),
     )?;
     linker.func_wrap(
         ENV,

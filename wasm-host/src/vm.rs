@@ -277,6 +277,7 @@ impl Vm {
         let stream = Stream {
             facts: request.facts.clone(),
             connection: Some(on.number),
+            is_request: true,
         };
         let context = self.context(plugin.root, stream)?;
         let callback = "proxy_on_request_headers";

@@ -14,6 +14,8 @@ use plainsight::{
 struct QuietHost {
     id: u64,
     metrics: u32,
+    /// The one property that the filter set.
+    mark: Option<String>,
 }
 
 impl QuietHost {
@@ -45,7 +47,15 @@ impl Host for QuietHost {
         if path == "connection\0id" {
             return hand_over(Some(&self.id.to_le_bytes()), into);
         }
+        if self.mark.as_deref() == Some(path) {
+            return hand_over(Some(b""), into);
+        }
         hand_over(self.answer(path), into)
+    }
+
+    fn set_property(&mut self, name: &str, _value: &[u8]) -> Result<(), Status> {
+        self.mark = Some(name.into());
+        Ok(())
     }
 
     fn downstream_data(&mut self, _most: u32, into: &mut Vec<u8>) -> Result<(), Status> {

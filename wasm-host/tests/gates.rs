@@ -39,8 +39,8 @@ fn a_warm_mutual_tls_request_makes_two_host_calls() {
         ("proxy_replace_header_map_value", 1),
     ]);
     assert_eq!(cost.calls, expected);
-    // The eight bytes of connection.id, put where the module says.
-    assert_eq!(cost.allocations, 1);
+    // The mark is found without a value, so the host never enters the VM again for room.
+    assert_eq!(cost.allocations, 0);
 }
 
 #[test]
@@ -53,20 +53,79 @@ fn a_warm_plaintext_request_makes_four_host_calls_the_user_agent_among_them() {
         ("proxy_replace_header_map_value", 1),
     ]);
     assert_eq!(cost.calls, expected);
-    // connection.id and the User-Agent.
-    assert_eq!(cost.allocations, 2);
+    // The User-Agent.
+    assert_eq!(cost.allocations, 1);
 }
 
 #[test]
-fn the_one_property_of_a_warm_request_is_the_connection_id() {
+fn the_one_property_of_a_warm_request_is_the_mark_of_its_connection() {
     for connection in [plaintext(), mutual_tls()] {
         let mut sidecar = Sidecar::start("{}").unwrap();
         let accepted = sidecar.connect(&connection).unwrap();
         sidecar.ask(accepted, &Request::get("curl")).unwrap();
         sidecar.vm.take_asked();
         sidecar.ask(accepted, &Request::get("curl")).unwrap();
-        assert_eq!(sidecar.vm.take_asked(), ["connection.id"]);
+        let asked = sidecar.vm.take_asked();
+        assert_eq!(asked.len(), 1, "{asked:?}");
+        assert!(asked[0].starts_with("plainsight/"), "{asked:?}");
     }
+}
+
+#[test]
+fn a_request_that_waited_while_another_connection_spoke_asks_for_its_id_too() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let waiting = sidecar.connect(&mutual_tls()).unwrap();
+    let other = sidecar.connect(&plaintext()).unwrap();
+    let request = Request::get("curl/8.5");
+    for accepted in [waiting, other, waiting, other] {
+        sidecar.ask(accepted, &request).unwrap();
+    }
+    let before = sidecar.vm.tally();
+    let exchange = sidecar.vm.request(sidecar.http, waiting, &request).unwrap();
+    let cost = sidecar.vm.tally().since(&before);
+    let expected = counts(&[
+        ("proxy_get_property", 2),
+        ("proxy_replace_header_map_value", 1),
+    ]);
+    assert_eq!(cost.calls, expected);
+    let header = exchange.values("x-plainsight-peer").concat();
+    assert!(header.starts_with("mutual_tls;"), "{header}");
+}
+
+/// What a connection of a known caller costs that carries one request and ends.
+fn short_connection(connection: &Connection) -> Tally {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let mut live = || {
+        let accepted = sidecar.vm.open(sidecar.network, connection).unwrap();
+        sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
+        sidecar.vm.close(accepted).unwrap();
+        sidecar.vm.tally()
+    };
+    let before = live();
+    live().since(&before)
+}
+
+#[test]
+fn a_connection_with_one_request_makes_the_host_calls_that_its_verdict_needs() {
+    let expected = counts(&[
+        // Direction, four about TLS, address, port, id; id, a claim.
+        ("proxy_get_property", 10),
+        // What begins like a ClientHello.
+        ("proxy_get_buffer_bytes", 1),
+        ("proxy_get_header_map_value", 1),
+        // Connections, active twice, requests.
+        ("proxy_increment_metric", 4),
+        ("proxy_replace_header_map_value", 1),
+    ]);
+    assert_eq!(short_connection(&plaintext()).calls, expected);
+    let expected = counts(&[
+        // Direction, SAN, port, id; id.
+        ("proxy_get_property", 5),
+        // Connections, requests.
+        ("proxy_increment_metric", 2),
+        ("proxy_replace_header_map_value", 1),
+    ]);
+    assert_eq!(short_connection(&mutual_tls()).calls, expected);
 }
 
 #[test]

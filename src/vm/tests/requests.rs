@@ -201,3 +201,166 @@ fn a_response_that_never_came_keeps_no_header() {
     vm.on_tick(ROOT);
     assert_eq!(vm.connections.headers_held(), 0);
 }
+
+/// The properties asked for, with the calls they came among.
+fn taken(vm: &mut Vm<FakeHost>) -> (Vec<String>, Vec<&'static str>) {
+    let host = &mut vm.access.host;
+    (
+        std::mem::take(&mut host.asked),
+        std::mem::take(&mut host.calls),
+    )
+}
+
+/// A connection that is marked: its second read after a request.
+fn marked(vm: &mut Vm<FakeHost>, context: u32, source: &str) {
+    connect(vm, context, source, b"GET /");
+    request(vm, context + 1_000, context, &[]);
+    send(vm, context, source, b"GET /");
+}
+
+const MARK_10: &str = "plainsight/e8d4a51000/a";
+
+#[test]
+fn a_connection_with_a_second_read_is_marked_once_and_found_by_its_mark() {
+    let mut vm = vm("{}");
+    connect(&mut vm, 10, "10.0.0.7:4000", b"GET /");
+    request(&mut vm, 20, 10, &[]);
+    taken(&mut vm);
+    send(&mut vm, 10, "10.0.0.7:4000", b"GET /");
+    assert_eq!(taken(&mut vm).1, ["now", "set_property"]);
+    request(&mut vm, 21, 10, &[]);
+    let (asked, calls) = taken(&mut vm);
+    assert_eq!(asked, [MARK_10]);
+    assert_eq!(
+        calls,
+        ["property", "header", "increment_metric", "replace_header"]
+    );
+    send(&mut vm, 10, "10.0.0.7:4000", b"GET /");
+    assert_eq!(taken(&mut vm).1, [""; 0], "a mark is set once");
+}
+
+#[test]
+fn a_connection_without_requests_is_not_marked() {
+    let mut vm = vm("{}");
+    connect(&mut vm, 10, "10.0.0.7:4000", b"x");
+    taken(&mut vm);
+    for _ in 0..3 {
+        send(&mut vm, 10, "10.0.0.7:4000", b"x");
+    }
+    assert_eq!(taken(&mut vm).1, [""; 0]);
+}
+
+#[test]
+fn a_request_of_another_connection_than_spoke_last_is_found_by_its_id() {
+    let mut vm = vm("{}");
+    marked(&mut vm, 10, "10.0.0.7:4000");
+    mutual_tls(&mut vm, "spiffe://a/b");
+    marked(&mut vm, 11, "10.0.0.8:4000");
+    taken(&mut vm);
+    // Delayed by a filter ahead, or pipelined: the data of 11 came after that of 10.
+    request(&mut vm, 20, 10, &[]);
+    assert_eq!(
+        taken(&mut vm).0,
+        ["plainsight/e8d4a51000/b", "connection.id"]
+    );
+    assert_eq!(
+        vm.access.host.header("x-plainsight-peer"),
+        Some("plaintext;strict=reject;source_ip=\"10.0.0.7\"")
+    );
+    request(&mut vm, 21, 11, &[]);
+    assert_eq!(taken(&mut vm).0, ["plainsight/e8d4a51000/b"], "marks go on");
+    assert_eq!(
+        vm.access.host.header("x-plainsight-peer"),
+        Some("mutual_tls;strict=allow;principal=\"spiffe://a/b\"")
+    );
+}
+
+#[test]
+fn a_closed_connection_is_not_found_by_its_mark() {
+    let mut vm = vm("{}");
+    marked(&mut vm, 10, "10.0.0.7:4000");
+    vm.on_downstream_connection_close(10);
+    taken(&mut vm);
+    request(&mut vm, 20, 10, &[]);
+    assert!(!taken(&mut vm).0.contains(&MARK_10.into()));
+}
+
+#[test]
+fn a_host_that_keeps_no_marks_is_not_asked_for_them_again() {
+    let mut vm = vm("{}");
+    marked(&mut vm, 10, "10.0.0.7:4000");
+    vm.access.host.own_properties.clear();
+    taken(&mut vm);
+    request(&mut vm, 20, 10, &[]);
+    assert_eq!(taken(&mut vm).0, [MARK_10, "connection.id"]);
+    for _ in 0..2 {
+        send(&mut vm, 10, "10.0.0.7:4000", b"GET /");
+        request(&mut vm, 21, 10, &[]);
+        let (asked, calls) = taken(&mut vm);
+        assert_eq!(asked, ["connection.id"]);
+        assert!(!calls.contains(&"set_property"));
+    }
+}
+
+#[test]
+fn a_host_that_takes_no_marks_is_offered_one_and_no_more() {
+    let mut vm = vm("{}");
+    vm.access.host.fail("set_property", Status(12));
+    marked(&mut vm, 10, "10.0.0.7:4000");
+    for stream in 20..23 {
+        request(&mut vm, stream, 10, &[]);
+        send(&mut vm, 10, "10.0.0.7:4000", b"GET /");
+    }
+    let offered = vm.access.host.calls.iter();
+    assert_eq!(offered.filter(|call| **call == "set_property").count(), 1);
+    assert_eq!(vm.access.host.value("plainsight_attribute_errors_total"), 1);
+    assert_eq!(
+        vm.access.host.header("x-plainsight-peer"),
+        Some("plaintext;strict=reject;source_ip=\"10.0.0.7\"")
+    );
+}
+
+#[test]
+fn a_mark_with_a_value_is_an_error_and_no_mark() {
+    let mut vm = vm("{}");
+    marked(&mut vm, 10, "10.0.0.7:4000");
+    vm.access.host.own_properties.clear();
+    vm.access.host.set(MARK_10, b"1");
+    request(&mut vm, 20, 10, &[]);
+    assert_eq!(vm.access.host.value("plainsight_attribute_errors_total"), 1);
+    assert_eq!(
+        vm.access.host.header("x-plainsight-peer"),
+        Some("plaintext;strict=reject;source_ip=\"10.0.0.7\"")
+    );
+}
+
+#[test]
+fn where_requests_are_seen_claims_are_asked_for_with_the_request() {
+    let mut vm = vm("{}");
+    connect(&mut vm, 10, "10.0.0.7:4000", b"GET /");
+    request(&mut vm, 20, 10, &[]);
+    let claims = |vm: &mut Vm<FakeHost>| {
+        let (asked, _) = taken(vm);
+        let claims = asked.iter().filter(|path| path.contains("downstream_peer"));
+        claims.cloned().collect::<Vec<_>>()
+    };
+    let workload = "filter_state.downstream_peer.workload";
+    assert_eq!(
+        claims(&mut vm),
+        [workload, workload],
+        "nothing was known yet"
+    );
+    connect(&mut vm, 11, "10.0.0.7:4001", b"GET /");
+    assert_eq!(claims(&mut vm), [""; 0]);
+    request(&mut vm, 21, 11, &[]);
+    assert_eq!(claims(&mut vm), [workload]);
+    vm.on_downstream_connection_close(11);
+    assert_eq!(claims(&mut vm), [""; 0]);
+    // A connection that never carried a request is asked at its end.
+    connect(&mut vm, 12, "10.0.0.7:4002", b"x");
+    assert_eq!(claims(&mut vm), [""; 0]);
+    vm.access.host.set(workload, b"cron");
+    vm.on_downstream_connection_close(12);
+    let name = "tag.source_ip=10.0.0.7,claimed_workload=cron;.plainsight_caller_claims";
+    assert_eq!(vm.access.host.value(name), 1);
+}
