@@ -4,7 +4,7 @@ use crate::address::{Cidr, Endpoint};
 use crate::settings::Settings;
 
 /// Whom the TCP peer's address names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Source {
     /// The address of the TCP peer.
     Peer(std::net::IpAddr),

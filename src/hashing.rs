@@ -6,7 +6,7 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// FNV-1a over bytes, a multiply-shift over whole ids.
+/// A multiply-shift over ids and over bytes, eight at a time.
 #[derive(Default, Debug, Clone, Copy)]
 pub struct Mix(u64);
 
@@ -17,9 +17,16 @@ pub type Set<K> = std::collections::HashSet<K, BuildHasherDefault<Mix>>;
 
 impl Hasher for Mix {
     fn write(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let (words, rest) = bytes.as_chunks();
+        for &word in words {
+            self.write_u64(u64::from_le_bytes(word));
         }
+        // The length keeps apart what differs in zeros at its end.
+        let length = u64::try_from(rest.len()).unwrap_or_default();
+        let last = rest
+            .iter()
+            .fold(length, |last, &byte| last << 8 | u64::from(byte));
+        self.write_u64(last);
     }
 
     fn write_u32(&mut self, id: u32) {
@@ -67,5 +74,21 @@ mod tests {
     fn bytes_that_differ_hash_apart() {
         assert_ne!(of(b"10.0.0.1"), of(b"10.0.0.2"));
         assert_ne!(of(b"ab"), of(b"ba"));
+        assert_ne!(of(b"ab"), of(b"ab\0"));
+        assert_ne!(of(b"12345678"), of(b"12345678\0"));
+        assert_ne!(of(b"12345678abcdefgh"), of(b"abcdefgh12345678"));
+    }
+
+    #[test]
+    fn addresses_spread_over_the_low_bits() {
+        let mut buckets = [0_u32; 64];
+        for caller in 0..6_400_u32 {
+            let text = format!("10.2.{}.{}", caller / 250, caller % 250);
+            buckets[(of(text.as_bytes()) % 64) as usize] += 1;
+        }
+        assert!(
+            buckets.iter().all(|&count| (50..150).contains(&count)),
+            "{buckets:?}"
+        );
     }
 }

@@ -22,6 +22,7 @@ pub mod connections;
 pub mod date;
 pub mod hashing;
 pub mod host;
+pub mod known;
 pub mod label_value;
 pub mod metrics;
 pub mod peer;

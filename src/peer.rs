@@ -1,7 +1,7 @@
 //! How a connection was made, and what STRICT would do with it. Pure: facts in, verdict out.
 
 /// How a connection was made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Peer {
     /// Mutual TLS: a client certificate was presented and verified.
     MutualTls,

@@ -6,6 +6,7 @@
 mod claims;
 mod mark;
 mod new_caller;
+mod peers;
 mod plugin;
 mod sighting;
 mod visitor;
@@ -18,6 +19,7 @@ use crate::connections::{
     Awaiting, Claims, Connections, Mark, Newborn, Registered, Stage, Verdict,
 };
 use crate::host::{Headers, Host, MetricId};
+use crate::known::Known;
 use crate::peer_header;
 use crate::property::{Access, Property};
 use crate::roots::Roots;
@@ -33,6 +35,7 @@ pub struct Vm<H> {
     newborn: Newborn,
     connections: Connections,
     marking: Marking,
+    known: Known,
     awaiting: Awaiting,
     series: SeriesBook,
     census: Census,
@@ -70,6 +73,7 @@ impl<H: Host> Vm<H> {
             newborn: Newborn::default(),
             connections: Connections::default(),
             marking: Marking::default(),
+            known: Known::default(),
             awaiting: Awaiting::default(),
             series: SeriesBook::default(),
             census: Census::default(),

@@ -49,22 +49,26 @@ mutant() {
     fi
 }
 
-mutant a_second_property vm.rs 's/(let id = match self\.access\.integer\(Property::CONNECTION_ID\))/let _ = self.access.read(Property::MTLS);\n        $1/' \
+mutant a_second_property vm.rs 's/(let mut missed = None;)/let _ = self.access.read(Property::MTLS);\n        $1/' \
     gates a_warm_mutual_tls_request_makes_two_host_calls
+mutant a_mark_for_each_read vm.rs 's/\(Stage::Decided\(\.\.\), Mark::Wanted\) =>/(Stage::Decided(..), Mark::Wanted | Mark::Set(_)) =>/' \
+    gates a_warm_mutual_tls_request_makes_two_host_calls
+mutant a_mark_taken_on_trust vm.rs 's/if self\.access\.is_marked\(mark\)/if !mark.is_empty()/' \
+    gates a_request_that_waited_while_another_connection_spoke_asks_for_its_id_too
+mutant claims_asked_twice vm/visitor.rs 's/!self\.series\.has_requests\(series\)/true/' \
+    gates a_connection_with_one_request_makes_the_host_calls_that_its_verdict_needs
 mutant a_second_count vm.rs 's/(\.add_to\(&mut self\.access, series, Part::Requests\(traffic\)), 1\);/$1, 1);\n        self.series.add_to(&mut self.access, series, Part::Active, 1);/' \
     gates a_warm_plaintext_request_makes_four_host_calls_the_user_agent_among_them
 mutant an_export_for_the_log abi.rs 's/(    \/\/\/ The timer of a root)/    \/\/\/ More.\n    #[unsafe(no_mangle)]\n    pub extern "C" fn proxy_on_log(_context: u32) {}\n\n$1/' \
     gates a_request_enters_the_vm_three_times_beyond_its_read_and_never_for_a_body
 mutant an_export_for_bodies abi.rs 's/(    \/\/\/ The timer of a root)/    \/\/\/ More.\n    #[unsafe(no_mangle)]\n    pub extern "C" fn proxy_on_response_body(_c: u32, _s: u32, _e: u32) -> u32 {\n        0\n    }\n\n$1/' \
     gates no_callback_for_bodies_trailers_or_upstream_data_is_exported
-mutant every_read_decides vm.rs 's/if size > 0\s+&& let Some/if size > 0 \&\& self.access.read(Property::MTLS).is_ok() \&\& let Some/' \
+mutant every_read_decides vm.rs 's/if size == 0 \{/if size == 0 || self.access.read(Property::MTLS).is_err() {/' \
     gates a_further_read_of_a_decided_connection_makes_no_host_call
 mutant a_leak_per_request vm.rs 's/(fn count_request\(.*?\{\n)/$1        std::mem::forget(vec![1_u8; 64]);\n/s' \
     gates a_warm_request_never_grows_the_memory
 mutant a_large_connection connections.rs 's/(pub fn opened\(.*?\{\n)/$1        std::mem::forget(vec![1_u8; 512]);\n/s' \
     gates a_thousand_callers_and_ten_thousand_connections_fit_into_four_mebibytes
-mutant a_registry_that_keeps connections.rs 's/self\.by_id\.remove\(&id\);/let _ = id;/' \
-    gates nothing_is_kept_of_a_closed_connection
 mutant a_registry_that_grows connections.rs 's/self\.by_id\.remove\(&id\);/let _ = id;/' \
     gates memory_is_flat_while_a_hundred_thousand_connections_come_and_go
 mutant a_header_beside_the_forged_one vm.rs 's/\.replace_header\(Headers::Request/.add_header(Headers::Request/' \

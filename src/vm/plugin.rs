@@ -43,6 +43,7 @@ impl<H: Host> Vm<H> {
             .ok()
             .flatten();
         let namespace = access.text(Property::NAMESPACE, MOST_NAME).ok().flatten();
+        self.known.forget();
         let form = settings.labels;
         if let Some(root) = self.roots.find_mut(context) {
             root.settings = settings;

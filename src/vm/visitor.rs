@@ -1,34 +1,21 @@
-//! From a sighting to a verdict, a caller, a series and its first count.
+//! From the first data of a connection, or a request, to a sighting, a verdict and its first count.
 
+use super::Vm;
+use super::peers::Visitor;
 use super::sighting::{Sighting, look};
-use super::{Vm, new_caller};
 use crate::address::Endpoint;
 use crate::caller::Source;
-use crate::census::{Admission, MOST_PORTS, Roll, SERIES_PER_CALLER};
 use crate::client_hello::{self, NEEDED, Opening};
 use crate::connections::{Stage, Verdict};
-use crate::host::{Host, Level};
-use crate::metrics::Label;
-use crate::peer::{Peer, Strict};
-use crate::peer_header;
+use crate::host::Host;
+use crate::peer::Peer;
 use crate::property::{Property, Unreadable};
-use crate::roots::Root;
-use crate::series::{Part, SeriesId, Subject};
-use crate::trouble::push_number;
+use crate::series::Part;
 
 /// The longest text of an address, with room for a zone.
 const MOST_ADDRESS: usize = 128;
 /// `traffic_direction` OUTBOUND (<https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/base.proto>).
 const OUTBOUND: u64 = 2;
-const OVERFLOW: &str = "overflow";
-
-/// A caller without mutual TLS, or one whose handshake failed.
-struct Visitor {
-    /// `None`: the handshake failed.
-    peer: Option<Peer>,
-    source: Source,
-    port: Option<u16>,
-}
 
 impl<H: Host> Vm<H> {
     /// The first data of a connection is there.
@@ -45,7 +32,7 @@ impl<H: Host> Vm<H> {
             return;
         }
         let verdict = match look(&mut self.access) {
-            Sighting::MutualTls(principal) => self.mutual_tls(root, &principal),
+            Sighting::MutualTls(principal) => self.mutual_tls(root, principal),
             Sighting::NoClientCert => self.caller(root, Peer::TlsNoClientCert),
             Sighting::NotTerminated => match self.opening(context) {
                 Ok(Opening::TooShort) => return,
@@ -124,7 +111,7 @@ impl<H: Host> Vm<H> {
             return Verdict::Outbound;
         }
         match look(&mut self.access) {
-            Sighting::MutualTls(principal) => self.mutual_tls(root, &principal),
+            Sighting::MutualTls(principal) => self.mutual_tls(root, principal),
             Sighting::NoClientCert => self.caller(root, Peer::TlsNoClientCert),
             Sighting::NotTerminated => self.caller(root, Peer::Plaintext),
             Sighting::Unreadable => Verdict::Unreadable,
@@ -166,14 +153,14 @@ impl<H: Host> Vm<H> {
         ))
     }
 
-    fn source(&mut self) -> Source {
+    pub(super) fn source(&mut self) -> Source {
         match self.access.text(Property::SOURCE_ADDRESS, MOST_ADDRESS) {
             Ok(Some(text)) => Source::of(Endpoint::parse(text.as_bytes())),
             _ => Source::Unknown,
         }
     }
 
-    fn port(&mut self) -> Option<u16> {
+    pub(super) fn port(&mut self) -> Option<u16> {
         let port = self
             .access
             .integer(Property::DESTINATION_PORT)
@@ -191,203 +178,4 @@ impl<H: Host> Vm<H> {
             }
         }
     }
-
-    fn mutual_tls(&mut self, root: u32, principal: &str) -> Verdict {
-        let port = self.port();
-        let header = self
-            .connections
-            .header(&peer_header::for_principal(principal));
-        let wanted = self
-            .roots
-            .find(root)
-            .is_some_and(|root| root.settings.principals);
-        let principal = if wanted { principal } else { "" };
-        let label = self.port_label(port);
-        let mut overflow = label == OVERFLOW;
-        let Some(mut labels) = self.mutual_tls_labels(root, principal, &label) else {
-            return Verdict::Unreadable;
-        };
-        if !principal.is_empty() && self.series.find(&labels).is_none() {
-            let limit = self
-                .roots
-                .find(root)
-                .map_or(0, |root| root.settings.max_callers);
-            let (people, rows) = (
-                Roll {
-                    name: "principals",
-                    limit,
-                    small: false,
-                },
-                Roll {
-                    name: "principal-series",
-                    limit: limit.saturating_mul(SERIES_PER_CALLER),
-                    small: false,
-                },
-            );
-            let row = [&label, " ", principal].concat();
-            if self.census.admit(&mut self.access, people, principal) == Admission::Full
-                || self.census.admit(&mut self.access, rows, &row) == Admission::Full
-            {
-                labels = self
-                    .mutual_tls_labels(root, OVERFLOW, &label)
-                    .unwrap_or_default();
-                overflow = true;
-            }
-        }
-        let Some(form) = self.roots.find(root).map(|root| root.settings.labels) else {
-            return Verdict::Unreadable;
-        };
-        let series = self
-            .series
-            .add(&labels, form, Subject::MutualTls, "", overflow);
-        Verdict::Peer {
-            series,
-            header,
-            rejected: false,
-            mutual_tls: true,
-        }
-    }
-
-    fn mutual_tls_labels(&self, root: u32, principal: &str, port: &str) -> Option<String> {
-        let root = self.roots.find(root)?;
-        let mut labels = String::new();
-        let form = root.settings.labels;
-        form.push(&mut labels, Label::Peer, Peer::MutualTls.as_str());
-        form.push(&mut labels, Label::Strict, Strict::Allow.as_str());
-        form.push(&mut labels, Label::SourcePrincipal, principal);
-        root.push_destination(&mut labels, port);
-        Some(labels)
-    }
-
-    fn caller(&mut self, root: u32, peer: Peer) -> Verdict {
-        let visitor = Visitor {
-            peer: Some(peer),
-            source: self.source(),
-            port: self.port(),
-        };
-        let Some(series) = self.series_of(root, &visitor) else {
-            return Verdict::Unreadable;
-        };
-        let Some(settings) = self.roots.find(root).map(|root| &root.settings) else {
-            return Verdict::Unreadable;
-        };
-        let strict = peer.under_strict(settings.is_exempt(visitor.port));
-        let mut ip = String::new();
-        visitor.source.push_ip(settings, &mut ip);
-        let header = self
-            .connections
-            .header(&peer_header::for_caller(peer, strict, &ip));
-        Verdict::Peer {
-            series,
-            header,
-            rejected: strict == Strict::Reject,
-            mutual_tls: false,
-        }
-    }
-
-    /// A port's label: its number, while it is one of the first that were seen on this proxy.
-    fn port_label(&mut self, port: Option<u16>) -> String {
-        let mut label = String::new();
-        if let Some(port) = port {
-            push_number(&mut label, u32::from(port));
-            let ports = Roll {
-                name: "ports",
-                limit: MOST_PORTS,
-                small: true,
-            };
-            if !self.ports.contains(&port) {
-                match self.census.admit(&mut self.access, ports, &label) {
-                    Admission::Full => return OVERFLOW.into(),
-                    Admission::New | Admission::Known => self.ports.push(port),
-                }
-            }
-        }
-        label
-    }
-
-    /// The series of a caller: its own, or that of the overflow.
-    fn series_of(&mut self, root: u32, visitor: &Visitor) -> Option<SeriesId> {
-        let port = self.port_label(visitor.port);
-        let root = self.roots.find(root)?;
-        let mut ip = String::new();
-        visitor.source.push_ip(&root.settings, &mut ip);
-        let name = visitor.source.name(&root.settings);
-        let labels = labels_of(root, visitor, &ip, name, &port);
-        if let Some(series) = self.series.find(&labels) {
-            return Some(series);
-        }
-        let limit = root.settings.max_callers;
-        let callers = Roll {
-            name: "callers",
-            limit,
-            small: false,
-        };
-        let rows = Roll {
-            name: "series",
-            limit: limit.saturating_mul(SERIES_PER_CALLER),
-            small: false,
-        };
-        // Every label that tells series apart: exempt ports and others can share the port `overflow`.
-        let exempt = root.settings.is_exempt(visitor.port);
-        let row = [
-            visitor.peer.map_or("handshake", Peer::as_str),
-            visitor
-                .peer
-                .map_or("", |peer| peer.under_strict(exempt).as_str()),
-            &port,
-            &ip,
-            name,
-        ]
-        .join(" ");
-        let admission = self.census.admit(&mut self.access, callers, &ip);
-        // Not "new among the callers": a failed handshake may have brought the address in, without a line.
-        let logged = Roll {
-            name: "logged",
-            ..callers
-        };
-        if admission != Admission::Full
-            && let Some(peer) = visitor.peer.filter(|_| root.settings.log_callers)
-            && self.census.admit(&mut self.access, logged, &ip) == Admission::New
-        {
-            let line = new_caller::log_line(root, peer, visitor.port, &ip, name);
-            self.access.host.log(Level::Warn, &line);
-        }
-        let admitted = admission != Admission::Full
-            && self.census.admit(&mut self.access, rows, &row) != Admission::Full;
-        let subject = if visitor.peer.is_some() {
-            Subject::Caller
-        } else {
-            Subject::Handshakes
-        };
-        let form = root.settings.labels;
-        if !admitted {
-            let labels = labels_of(root, visitor, OVERFLOW, "", &port);
-            return Some(self.series.add(&labels, form, subject, "", true));
-        }
-        let series = self
-            .series
-            .add(&labels, form, subject, &ip, port == OVERFLOW);
-        if subject == Subject::Caller {
-            // The evidence is there at once, not on the next tick only.
-            if let Some(now) = self.now() {
-                self.series
-                    .record(&mut self.access, series, Part::LastSeen, now);
-            }
-        }
-        Some(series)
-    }
-}
-
-fn labels_of(root: &Root, visitor: &Visitor, ip: &str, name: &str, port: &str) -> String {
-    let form = root.settings.labels;
-    let mut labels = String::new();
-    if let Some(peer) = visitor.peer {
-        let strict = peer.under_strict(root.settings.is_exempt(visitor.port));
-        form.push(&mut labels, Label::Peer, peer.as_str());
-        form.push(&mut labels, Label::Strict, strict.as_str());
-    }
-    form.push(&mut labels, Label::SourceIp, ip);
-    form.push(&mut labels, Label::SourceName, name);
-    root.push_destination(&mut labels, port);
-    labels
 }

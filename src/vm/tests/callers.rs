@@ -354,3 +354,47 @@ fn the_timer_defines_nothing_anew() {
         ["now", "record_metric", "record_metric"]
     );
 }
+
+#[test]
+fn a_peer_that_was_met_before_is_read_with_the_settings_in_force() {
+    let mut vm = vm("{}");
+    connect(&mut vm, 10, "10.0.0.7:4000", b"x");
+    connect(&mut vm, 11, "10.0.0.7:4001", b"x");
+    configure(&mut vm, ROOT, r#"{"exemptPorts":[8080]}"#);
+    connect(&mut vm, 12, "10.0.0.7:4002", b"x");
+    let count = |vm: &Vm<FakeHost>, strict: &str| {
+        let labels = format!("peer=plaintext,strict={strict},source_ip=10.0.0.7");
+        value(vm, &labels, "connections_total")
+    };
+    assert_eq!((count(&vm, "reject"), count(&vm, "exempt")), (2, 1));
+    // Another plugin in the same VM has settings of its own.
+    let other = ROOT + 1;
+    configure(&mut vm, other, "{}");
+    for context in [13, 14] {
+        connect(&mut vm, context, "10.0.0.7:4003", b"x");
+    }
+    vm.on_context_create(15, other);
+    vm.on_new_connection(15);
+    send(&mut vm, 15, "10.0.0.7:4004", b"x");
+    assert_eq!((count(&vm, "reject"), count(&vm, "exempt")), (3, 3));
+}
+
+#[test]
+fn a_peer_that_was_met_before_is_told_by_all_that_its_labels_say() {
+    let mut vm = vm("{}");
+    connect(&mut vm, 10, "10.0.0.7:4000", b"x");
+    connect(&mut vm, 11, "10.0.0.8:4000", b"x");
+    connect(
+        &mut vm,
+        12,
+        "10.0.0.7:4000",
+        b"\x16\x03\x01\x00\xf4\x01\x00\x00\xf0\x03\x03",
+    );
+    vm.access
+        .host
+        .set("destination.port", &9090_u64.to_le_bytes());
+    connect(&mut vm, 13, "10.0.0.7:4000", b"x");
+    let connections = vm.access.host.metrics_with("plainsight_connections_total");
+    assert_eq!(connections.len(), 4, "{connections:?}");
+    assert!(connections.iter().all(|(_, count)| *count == 1));
+}
