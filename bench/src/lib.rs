@@ -9,6 +9,7 @@ pub mod certificates;
 pub mod chart;
 pub mod envoy;
 pub mod estimate;
+pub mod floor;
 pub mod goals;
 pub mod load;
 pub mod machine;

@@ -186,12 +186,12 @@ impl Arguments {
 
 /// The loads with these names, separated by commas.
 fn named(names: &str) -> Result<Vec<Workload>> {
-    let find = |name: &str| Workload::ALL.into_iter().find(|w| w.to_string() == name);
+    let find = |name: &str| Workload::by_name().find(|w| w.to_string() == name);
     names
         .split(',')
         .map(|name| {
             find(name).with_context(|| {
-                let known: Vec<String> = Workload::ALL.iter().map(ToString::to_string).collect();
+                let known: Vec<String> = Workload::by_name().map(|w| w.to_string()).collect();
                 format!("--only: expected some of {}, got {name:?}", known.join(","))
             })
         })

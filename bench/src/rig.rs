@@ -94,11 +94,13 @@ impl Rig {
     pub async fn measure(&self, cell: Cell, limit: Limit) -> Result<Sample> {
         let target = self.target(cell.listener())?;
         match (cell.workload, limit) {
-            (Workload::Http1, Limit::Time(time)) => {
+            (Workload::Http1 | Workload::Steps, Limit::Time(time)) => {
                 let load = async || tools::wrk(target.address, KEEP_ALIVE, time).await;
                 self.costs(load).await
             }
-            (Workload::Http1, Limit::Units(_)) => bail!("http1: wrk takes a time, no number"),
+            (Workload::Http1 | Workload::Steps, Limit::Units(_)) => {
+                bail!("{}: wrk takes a time, no number", cell.workload)
+            }
             (Workload::Http2, Limit::Units(requests)) => {
                 let load = async || tools::h2load(target.address, KEEP_ALIVE, requests).await;
                 self.costs(load).await

@@ -33,7 +33,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
         text,
         "CPU microseconds of the Envoy process per unit: median over the rounds and its 95 % bootstrap interval\n"
     )?;
-    for workload in Workload::ALL {
+    for workload in Workload::by_name() {
         let name = workload.to_string();
         for row in report.under(&name) {
             let added = row

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use crate::floor::Floor;
 use crate::load::Limit;
 
 /// A filter, or plainsight in one of its installations.
@@ -25,6 +26,8 @@ pub enum Filter {
     Before,
     /// The naive Wasm reporter.
     Naive,
+    /// A module without logic, as both plugins.
+    Floor(Floor),
 }
 
 impl Filter {
@@ -40,6 +43,7 @@ impl Filter {
             Self::Both => "plainsight, both",
             Self::Before => "plainsight before, both",
             Self::Naive => "naive Wasm reporter",
+            Self::Floor(floor) => floor.as_str(),
         }
     }
 
@@ -55,6 +59,7 @@ impl Filter {
             Self::Both => "both",
             Self::Before => "before",
             Self::Naive => "naive",
+            Self::Floor(floor) => floor.word(),
         }
     }
 }
@@ -123,7 +128,29 @@ pub enum Workload {
     Callers(usize),
     /// HTTP/1.1 keep-alive on the usual connections while this number of others is open and idle.
     Open(usize),
+    /// HTTP/1.1 keep-alive by wrk on modules without logic: what each step of a request costs. Only by name.
+    Steps,
 }
+
+/// The filters under [`Workload::Steps`].
+const STEPS: [Filter; 16] = [
+    Filter::None,
+    Filter::SdkEmpty,
+    Filter::Lua,
+    Filter::Both,
+    Filter::Floor(Floor::Entries),
+    Filter::Floor(Floor::NoContext),
+    Filter::Floor(Floor::NoResponse),
+    Filter::Floor(Floor::NoData),
+    Filter::Floor(Floor::Header),
+    Filter::Floor(Floor::Mark),
+    Filter::Floor(Floor::Id),
+    Filter::Floor(Floor::BareId),
+    Filter::Floor(Floor::UserAgent),
+    Filter::Floor(Floor::Count),
+    Filter::Floor(Floor::MutualTls),
+    Filter::Floor(Floor::Plaintext),
+];
 
 /// The connections that the callers of [`Workload::Callers`] share, whatever their number: only the callers differ.
 pub const CALLER_CONNECTIONS: usize = 1_000;
@@ -132,7 +159,7 @@ pub const CALLER_CONNECTIONS: usize = 1_000;
 pub const CROWD: usize = 10_000;
 
 impl Workload {
-    /// Every load, in the order of the table.
+    /// Every load of a whole run, in the order of the table.
     pub const ALL: [Self; 13] = [
         Self::Http1,
         Self::Http1MutualTls,
@@ -148,6 +175,11 @@ impl Workload {
         Self::Open(1),
         Self::Open(CROWD),
     ];
+
+    /// Those, and the ones that are run by name only.
+    pub fn by_name() -> impl Iterator<Item = Self> {
+        Self::ALL.into_iter().chain([Self::Steps])
+    }
 
     /// The filters that are measured under this load.
     #[must_use]
@@ -170,6 +202,7 @@ impl Workload {
             }
             Self::Callers(_) => &[Filter::Both],
             Self::Open(_) => &[Filter::None, Filter::Both],
+            Self::Steps => &STEPS,
         }
     }
 
@@ -177,7 +210,9 @@ impl Workload {
     #[must_use]
     pub fn chain(self) -> Chain {
         match self {
-            Self::Http1 | Self::Http2 | Self::LargeBody | Self::NewConnections => Chain::Plaintext,
+            Self::Http1 | Self::Http2 | Self::LargeBody | Self::NewConnections | Self::Steps => {
+                Chain::Plaintext
+            }
             Self::Http1MutualTls | Self::NewMutualTlsConnections => Chain::MutualTls,
             Self::TcpUpload => Chain::TcpUpload,
             Self::TcpDownload => Chain::TcpDownload,
@@ -201,7 +236,7 @@ impl Workload {
     pub fn block(self) -> Limit {
         match self {
             // wrk takes whole seconds only.
-            Self::Http1 => Limit::Time(Duration::from_secs(1)),
+            Self::Http1 | Self::Steps => Limit::Time(Duration::from_secs(1)),
             // h2load takes whole seconds too, but also a number of requests.
             Self::Http2 => Limit::Units(30_000),
             _ => Limit::Time(Duration::from_millis(600)),
@@ -222,6 +257,7 @@ impl fmt::Display for Workload {
             Self::NewMutualTlsConnections => write!(f, "new-mtls-connections"),
             Self::Callers(callers) => write!(f, "callers-{callers}"),
             Self::Open(open) => write!(f, "open-{open}"),
+            Self::Steps => write!(f, "steps"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The bench's loads on a real Envoy: what they say they did is what Envoy and plainsight counted. Nothing is timed.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -245,7 +246,11 @@ async fn the_bench_speaks_for_as_many_callers_as_it_says() {
 
 #[tokio::test]
 async fn every_filter_serves_small_and_large_bodies() {
-    let filters = Workload::Http1.filters();
+    let filters: BTreeSet<Filter> = [Workload::Http1, Workload::Steps]
+        .iter()
+        .flat_map(|workload| workload.filters())
+        .copied()
+        .collect();
     let listeners: Vec<Listener> = filters
         .iter()
         .map(|&filter| Listener {
@@ -254,13 +259,13 @@ async fn every_filter_serves_small_and_large_bodies() {
         })
         .collect();
     let rig = rig(&listeners).await;
-    for &filter in filters {
+    for filter in filters {
         for (workload, requests) in [(Workload::NewConnections, 20), (Workload::LargeBody, 8)] {
             let cell = Cell { workload, filter };
             let served = rig
                 .measure(cell, Limit::Units(requests))
                 .await
-                .unwrap()
+                .unwrap_or_else(|error| panic!("{workload}, {}: {error:#}", filter.as_str()))
                 .served;
             assert_eq!(served, requests, "{workload}, {}", filter.as_str());
         }
@@ -274,15 +279,16 @@ async fn every_filter_serves_small_and_large_bodies() {
             "{listener}"
         );
     }
-    let naive: u64 = rig
-        .envoy
-        .stats("naive_requests_total")
-        .unwrap()
-        .values()
-        .sum();
+    let counted = |metric| -> u64 { rig.envoy.stats(metric).unwrap().values().sum() };
+    let requests = 20 + 8 + KEEP_ALIVE as u64;
     assert_eq!(
-        naive,
-        20 + 8 + KEEP_ALIVE as u64,
+        counted("naive_requests_total"),
+        requests,
         "the naive reporter counts too"
+    );
+    assert_eq!(
+        counted("floor_requests_total"),
+        2 * requests,
+        "two of the modules without logic count"
     );
 }
