@@ -54,7 +54,7 @@ pub struct Connection {
 /// The property of a connection that its requests find it by.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// It has none, and carried no request so far.
+    /// It has none: it carried no request so far, or marks are not kept.
     None,
     /// A request came: the next read is to set one.
     Wanted,

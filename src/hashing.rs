@@ -1,8 +1,9 @@
 //! A small hasher for maps that the filter keys with its own ids and label texts.
 //!
 //! The standard hasher costs more than the request path has to give. What a flood of colliding keys could
-//! cost is bounded: ids count up, label texts are admitted by the census, and header values, which hold a
-//! caller's address, are as many as there are open connections and are looked up once for each.
+//! cost is bounded: ids count up, label texts are admitted by the census, header values, which hold a
+//! caller's address, are as many as there are open connections and are looked up once for each, and so are the
+//! peers of `known`, of which there are a thousand at most. No hash leaves the VM: each version may have its own.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -21,7 +22,7 @@ impl Hasher for Mix {
         for &word in words {
             self.write_u64(u64::from_le_bytes(word));
         }
-        // The length keeps apart what differs in zeros at its end.
+        // The length of the rest keeps apart what differs in zeros there.
         let length = u64::try_from(rest.len()).unwrap_or_default();
         let last = rest
             .iter()
@@ -45,16 +46,15 @@ impl Hasher for Mix {
     }
 }
 
-/// The hash of some bytes.
-pub fn of(bytes: &[u8]) -> u64 {
-    let mut mix = Mix::default();
-    mix.write(bytes);
-    mix.finish()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn of(bytes: &[u8]) -> u64 {
+        let mut mix = Mix::default();
+        mix.write(bytes);
+        mix.finish()
+    }
 
     #[test]
     fn ids_that_count_up_spread_over_the_low_bits() {

@@ -11,6 +11,9 @@ use crate::series::SeriesId;
 /// So many peers are kept, then all are forgotten and worked out anew when they come again.
 const MOST: usize = 1_024;
 
+/// Longer headers, which are those of extraordinary SPIFFE ids, are not kept: this bounds the memory, too.
+const MOST_HEADER: usize = 512;
+
 /// All that a peer's series and header depend on, the settings of the root context aside.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Key {
@@ -61,6 +64,9 @@ impl Known {
 
     /// A peer was met.
     pub fn meet(&mut self, key: Key, peer: Acquaintance) {
+        if peer.header.len() > MOST_HEADER {
+            return;
+        }
         if self.peers.len() >= MOST {
             self.peers.clear();
         }
@@ -114,6 +120,19 @@ mod tests {
         assert!(known.find(&caller(Peer::Plaintext, Some(0))).is_none());
         known.forget();
         assert_eq!(known.find(&key(1)), None);
+    }
+
+    #[test]
+    fn peers_with_extraordinary_names_are_not_kept() {
+        let mut known = Known::default();
+        let peer = |length| Acquaintance {
+            header: "h".repeat(length).into(),
+            ..acquaintance()
+        };
+        known.meet(key(1), peer(512));
+        known.meet(key(2), peer(513));
+        assert!(known.find(&key(1)).is_some());
+        assert!(known.find(&key(2)).is_none());
     }
 
     #[test]

@@ -111,6 +111,10 @@ impl<H: Host> Vm<H> {
         match (&connection.stage, &connection.mark) {
             (Stage::Waiting(..), _) => self.decide(context),
             (Stage::Decided(..), Mark::Wanted) => self.mark(context),
+            // A second read without a request: it is no HTTP.
+            (Stage::Decided(registered, _), Mark::None) if registered.claims == Claims::Unasked => {
+                self.ask_claims_of_connection(context);
+            }
             (Stage::Decided(..), Mark::None | Mark::Set(_)) => {}
         }
     }
@@ -123,7 +127,10 @@ impl<H: Host> Vm<H> {
         match connection.stage {
             Stage::Waiting(_, 0) => self.ended_without_data(context),
             // A few bytes that began like a ClientHello and went no further: no TLS.
-            Stage::Waiting(..) => self.decide_as_plaintext(context),
+            Stage::Waiting(..) => {
+                self.decide_as_plaintext(context);
+                self.ask_claims_of_connection(context);
+            }
             Stage::Decided(..) => self.ask_claims_of_connection(context),
         }
         let Some(connection) = self.connections.closed(context) else {

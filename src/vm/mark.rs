@@ -17,8 +17,8 @@ pub(super) enum Marking {
     /// None so far.
     #[default]
     Unnamed,
-    /// Under a name that no other VM of the process has: the nanosecond of its first mark. Two VMs can run side by
-    /// side on one thread, while one version replaces another, with contexts of the same numbers.
+    /// Under a name that no other VM of the thread has: the nanosecond of its first mark. Two VMs can run side by
+    /// side there, while one version replaces another, with contexts of the same numbers.
     Named(u64),
     /// The host does not take them, or does not keep them.
     Refused,

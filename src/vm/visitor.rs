@@ -71,7 +71,8 @@ impl<H: Host> Vm<H> {
                 self.series.opened(series, true);
             }
         }
-        // The metadata of HTTP callers comes with their requests, so where those are seen, one question will do.
+        // The metadata of HTTP callers comes with their requests, so where those are seen, one question will do: with
+        // the first request, or else at the second read or the end.
         let ask_now = match verdict {
             Verdict::Peer { series, .. } => !self.series.has_requests(series),
             Verdict::Outbound | Verdict::Unreadable => false,

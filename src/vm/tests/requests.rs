@@ -356,6 +356,16 @@ fn where_requests_are_seen_claims_are_asked_for_with_the_request() {
     assert_eq!(claims(&mut vm), [workload]);
     vm.on_downstream_connection_close(11);
     assert_eq!(claims(&mut vm), [""; 0]);
+    // A few bytes that began like TLS, and no more.
+    connect(&mut vm, 13, "10.0.0.7:4003", b"\x16\x03");
+    vm.on_downstream_connection_close(13);
+    assert_eq!(claims(&mut vm), [workload]);
+    // A connection without requests is asked at its second read, once.
+    connect(&mut vm, 14, "10.0.0.7:4004", b"x");
+    for asked in [1, 0] {
+        send(&mut vm, 14, "10.0.0.7:4004", b"x");
+        assert_eq!(claims(&mut vm).len(), asked);
+    }
     // A connection that never carried a request is asked at its end.
     connect(&mut vm, 12, "10.0.0.7:4002", b"x");
     assert_eq!(claims(&mut vm), [""; 0]);
