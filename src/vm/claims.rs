@@ -21,15 +21,18 @@ impl<H: Host> Vm<H> {
         if let Some(connection) = self.connections.open(context)
             && let Stage::Decided(registered, _) = &mut connection.stage
             && registered.claims == Claims::Unasked
-            && let Verdict::Peer {
+        {
+            // Whoever has none to ask for is done with, too, so that no later read comes here.
+            registered.claims = Claims::OfConnection;
+            if let Verdict::Peer {
                 series,
                 mutual_tls: false,
                 ..
             } = registered.verdict
-        {
-            registered.claims = Claims::OfConnection;
-            let root = connection.root;
-            self.ask_claims(root, series);
+            {
+                let root = connection.root;
+                self.ask_claims(root, series);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use plainsight_integration::eventually::eventually;
 use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
-use crate::scene::{HEADER, plaintext_from};
+use crate::scene::{HEADER, bend_managers, plaintext_from};
 
 /// A sidecar whose requests tell the application their connection's id.
 struct Telling(Sidecar);
@@ -17,15 +17,10 @@ impl Configuration for Telling {
         self.0.bootstrap()
     }
     fn listeners(&self) -> Vec<Value> {
-        let mut listeners = self.0.listeners();
-        for listener in &mut listeners {
-            for chain in listener["filter_chains"].as_array_mut().unwrap() {
-                let manager = chain["filters"].as_array_mut().unwrap().last_mut().unwrap();
-                manager["typed_config"]["route_config"]["request_headers_to_add"] =
-                    json!([{"header": {"key": "x-connection-id", "value": "%CONNECTION_ID%"}}]);
-            }
-        }
-        listeners
+        bend_managers(self.0.listeners(), |manager| {
+            manager["route_config"]["request_headers_to_add"] =
+                json!([{"header": {"key": "x-connection-id", "value": "%CONNECTION_ID%"}}]);
+        })
     }
     fn concurrency(&self) -> u32 {
         1

@@ -6,7 +6,7 @@ use plainsight_integration::envoy::{Configuration, Envoy};
 use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
-use crate::scene::{HEADER, mesh_client, plaintext_from};
+use crate::scene::{HEADER, bend_managers, mesh_client, plaintext_from};
 
 /// A sidecar that holds each request for a moment before its plugins see it, as an external authorization does.
 struct Delaying(Sidecar);
@@ -23,16 +23,10 @@ impl Configuration for Delaying {
                 "delay": {"fixed_delay": "0.05s", "percentage": {"numerator": 100}},
             },
         });
-        let mut listeners = self.0.listeners();
-        for listener in &mut listeners {
-            for chain in listener["filter_chains"].as_array_mut().unwrap() {
-                let manager = chain["filters"].as_array_mut().unwrap().last_mut().unwrap();
-                if let Some(filters) = manager["typed_config"]["http_filters"].as_array_mut() {
-                    filters.insert(0, delay.clone());
-                }
-            }
-        }
-        listeners
+        bend_managers(self.0.listeners(), |manager| {
+            let filters = manager["http_filters"].as_array_mut().unwrap();
+            filters.insert(0, delay.clone());
+        })
     }
     fn concurrency(&self) -> u32 {
         1

@@ -60,6 +60,20 @@ impl Scene {
     }
 }
 
+/// Listeners with the configuration of each HTTP connection manager bent.
+pub fn bend_managers(mut listeners: Vec<Value>, bend: impl Fn(&mut Value)) -> Vec<Value> {
+    for listener in &mut listeners {
+        for chain in listener["filter_chains"].as_array_mut().unwrap() {
+            let last = chain["filters"].as_array_mut().unwrap().last_mut().unwrap();
+            let configuration = &mut last["typed_config"];
+            if configuration["http_filters"].is_array() {
+                bend(configuration);
+            }
+        }
+    }
+    listeners
+}
+
 pub const CONNECTIONS: &str = "plainsight_connections_total";
 pub const REQUESTS: &str = "plainsight_requests_total";
 pub const ACTIVE: &str = "plainsight_active_connections";
