@@ -14,15 +14,15 @@ use crate::exposition::Scrape;
 use crate::shapes::{ClientSidecar, Sidecar};
 use process::Process;
 
-/// What an Envoy is started with.
+/// The configuration of an Envoy.
 pub trait Configuration {
     /// The bootstrap without `admin` and `dynamic_resources`.
     fn bootstrap(&self) -> Value;
-    /// Its listeners, handed over by file-based LDS.
+    /// Its listeners, loaded by file-based LDS.
     fn listeners(&self) -> Vec<Value>;
     /// Worker threads.
     fn concurrency(&self) -> u32;
-    /// How long connections of replaced listeners may go on, in seconds.
+    /// Drain time of replaced listeners, in seconds.
     fn drain_seconds(&self) -> u32 {
         1
     }
@@ -52,7 +52,7 @@ impl Configuration for ClientSidecar {
     }
 }
 
-/// A running Envoy. Dropping it kills the process; when the thread panics, the log's tail goes to standard error first.
+/// A running Envoy. Dropping it kills the process; if the thread panics, the log's tail is printed to standard error.
 pub struct Envoy {
     process: Process,
     folder: TempDir,
@@ -61,10 +61,10 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts the Envoy of `PLAINSIGHT_ENVOY` and waits until it serves.
+    /// Starts the Envoy of `PLAINSIGHT_ENVOY` and waits until it is ready.
     ///
     /// # Errors
-    /// No binary, a configuration that Envoy refuses (the log's tail is in the message), or no readiness in time.
+    /// No binary, a configuration that Envoy rejects (the log's tail is in the message), or not ready in time.
     pub async fn start(configuration: &(impl Configuration + Sync)) -> anyhow::Result<Self> {
         Self::start_with_first(configuration, async || Ok(())).await
     }
@@ -147,11 +147,10 @@ impl Envoy {
         Ok(envoy)
     }
 
-    /// Hands over other listeners by LDS and waits until they serve and the ones they replace are gone from every
-    /// worker, their connections with them.
+    /// Replaces the listeners by LDS and waits until the new ones serve and the old ones have drained on every worker.
     ///
     /// # Errors
-    /// Envoy refuses the listeners, or does not settle in time.
+    /// Envoy rejects the listeners, or does not settle in time.
     pub async fn apply(
         &mut self,
         configuration: &(impl Configuration + Sync),
@@ -230,8 +229,8 @@ impl Envoy {
         Scrape::parse(&self.get("/stats/prometheus").await?)
     }
 
-    /// Polls `/stats/prometheus` until `check` is content. Needed for what follows a close: a caller's own end says
-    /// nothing about when Envoy sees it.
+    /// Polls `/stats/prometheus` until `check` passes. Needed after a close, because a client cannot observe when Envoy
+    /// sees it.
     ///
     /// # Errors
     /// The last error of `check`, with all metrics of plainsight beside it.
@@ -247,6 +246,38 @@ impl Envoy {
             Ok(scrape)
         })
         .await
+    }
+
+    /// Waits until every connection of its listeners has closed, and its filters with it.
+    ///
+    /// # Errors
+    /// A connection is still open at the deadline.
+    pub async fn idle(&self) -> anyhow::Result<()> {
+        eventually("envoy: every connection has closed", || async {
+            let text = self
+                .get("/stats?filter=^listener\\..*downstream_cx_active$")
+                .await?;
+            let open: Vec<_> = text
+                .lines()
+                .filter(|line| !line.starts_with("listener.admin.") && !line.ends_with(": 0"))
+                .collect();
+            ensure!(open.is_empty(), "envoy: {open:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Such as `1.40.0`.
+    ///
+    /// # Errors
+    /// The admin page cannot be read or holds no version.
+    pub async fn version(&self) -> anyhow::Result<String> {
+        let page: Value = serde_json::from_str(&self.get("/server_info").await?)?;
+        let version = page["version"].as_str().unwrap_or_default();
+        let version = version.split('/').nth(1);
+        version
+            .map(str::to_owned)
+            .with_context(|| format!("envoy: no version: {}", page["version"]))
     }
 
     /// Whether the process still runs.

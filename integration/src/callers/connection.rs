@@ -114,10 +114,16 @@ impl Connection {
         .await
     }
 
-    /// So many requests at once, multiplexed on one HTTP/2 connection.
+    /// Sets a header of the requests that follow.
+    pub fn set_header(&mut self, name: &'static str, value: &'static str) {
+        self.headers
+            .insert(name, hyper::header::HeaderValue::from_static(value));
+    }
+
+    /// `requests` concurrent requests, multiplexed on one HTTP/2 connection.
     ///
     /// # Errors
-    /// It is no HTTP/2 connection, or it broke.
+    /// Not an HTTP/2 connection, or it broke.
     pub async fn requests_at_once(&self, requests: u32) -> anyhow::Result<Vec<Reply>> {
         let Speaking::Http2(sender, _) = &self.speaking else {
             bail!("caller: requests at once: not HTTP/2");

@@ -103,7 +103,7 @@ impl ClientSidecar {
         json!({
             "node": {"id": "sidecar~127.0.0.1~web-1.shop~shop.svc.cluster.local", "cluster": "web.shop",
                      "metadata": {"WORKLOAD_NAME": "web", "NAMESPACE": "shop"}},
-            "stats_config": stats_config(&[]),
+            "stats_config": stats_config(),
             "static_resources": {"clusters": [cluster]},
         })
     }

@@ -9,7 +9,7 @@ use super::{Mode, Plugin, Protocol, static_cluster, stats_config};
 use crate::pki::Mesh;
 use crate::ports::ReservedPort;
 
-/// A port of the workload: reserved on loopback, with the application behind it.
+/// A port of the workload: reserved on loopback, with the application upstream.
 #[derive(Debug, Clone)]
 pub struct Port {
     /// How it is declared; [`Protocol::Auto`] when it is not.
@@ -98,7 +98,7 @@ impl Port {
     }
 }
 
-/// A server's sidecar. Everything is public so that a test can bend one thing.
+/// A server's sidecar. Every field is public, so a test can change one.
 #[derive(Clone)]
 pub struct Sidecar {
     /// The mode of the namespace.
@@ -123,8 +123,6 @@ pub struct Sidecar {
     pub traffic_direction: String,
     /// `proxyMetadata` and what the injector adds.
     pub node_metadata: Value,
-    /// `extraStatTags`.
-    pub extra_stat_tags: Vec<String>,
     /// Worker threads.
     pub concurrency: u32,
 }
@@ -147,7 +145,6 @@ impl Sidecar {
             http_filters_last: Vec::new(),
             traffic_direction: "INBOUND".to_owned(),
             node_metadata: json!({"WORKLOAD_NAME": "orders", "NAMESPACE": "legacy"}),
-            extra_stat_tags: Vec::new(),
             concurrency: 1,
         })
     }
@@ -207,7 +204,7 @@ impl Sidecar {
                 "cluster": "orders.legacy",
                 "metadata": self.node_metadata,
             },
-            "stats_config": stats_config(&self.extra_stat_tags),
+            "stats_config": stats_config(),
             "static_resources": {"clusters": clusters},
         })
     }

@@ -1,13 +1,13 @@
-//! An outbound listener is none of the filter's business, whatever the plugin's `match` says.
+//! Outbound listeners are ignored, whatever the plugin's `match` selects.
 
 use plainsight_integration::callers::Caller;
 use serde_json::json;
 
-use crate::scene::{ACTIVE, CONNECTIONS, HEADER, REQUESTS, Scene};
+use crate::scene::{CONNECTIONS, LAST_SEEN, HEADER, REQUESTS, Scene};
 
 #[tokio::test]
 async fn nothing_is_counted_and_no_header_is_touched() {
-    let scene = Scene::bent(|sidecar| {
+    let scene = Scene::with(|sidecar| {
         *sidecar = sidecar
             .clone()
             .with_plainsight(json!({"responseHeader": "x-verdict"}))
@@ -29,7 +29,7 @@ async fn nothing_is_counted_and_no_header_is_touched() {
         .await
         .unwrap();
 
-    // The proof that nothing is still on its way: after inbound traffic through the same plugins has been counted.
+    // Inbound traffic through the same plugins is counted afterwards, so nothing of the above is still pending.
     let mut scene = scene;
     scene.sidecar.traffic_direction = "INBOUND".to_owned();
     scene.envoy.apply(&scene.sidecar).await.unwrap();
@@ -44,5 +44,5 @@ async fn nothing_is_counted_and_no_header_is_touched() {
     for metric in [CONNECTIONS, REQUESTS] {
         assert_eq!(scrape.sum(metric, &[]), 1.0, "{:#?}", scrape.plainsight());
     }
-    assert_eq!(scrape.count(ACTIVE, &[]), 0, "{:#?}", scrape.plainsight());
+    assert_eq!(scrape.count(LAST_SEEN, &[]), 0, "{:#?}", scrape.plainsight());
 }
