@@ -104,8 +104,7 @@ impl Tls {
     /// # Errors
     /// The certificate does not fit its key, or the server name is invalid.
     pub fn client_hello(&self) -> anyhow::Result<Vec<u8>> {
-        let mut connection =
-            ClientConnection::new(Arc::new(self.config()?), self.server_name()?)?;
+        let mut connection = ClientConnection::new(Arc::new(self.config()?), self.server_name()?)?;
         let mut bytes = Vec::new();
         while connection.wants_write() {
             connection.write_tls(&mut bytes)?;
@@ -113,7 +112,11 @@ impl Tls {
         Ok(bytes)
     }
 
-    fn config(&self) -> anyhow::Result<ClientConfig> {
+    /// The same for rustls.
+    ///
+    /// # Errors
+    /// The certificate does not fit its key.
+    pub fn config(&self) -> anyhow::Result<ClientConfig> {
         let versions: &[&rustls::SupportedProtocolVersion] = match self.version {
             TlsVersion::V1_2 => &[&rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],

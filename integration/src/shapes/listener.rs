@@ -58,6 +58,7 @@ fn filter_chain(sidecar: &Sidecar, port: &Port, at: usize, chain: &Chain) -> Val
             .map(super::Plugin::network_filter),
     );
     filters.extend(sidecar.network_filters_last.iter().cloned());
+    filters.extend(port.network_filters_last.iter().cloned());
     filters.push(match chain.carries {
         Carries::Http => connection_manager(sidecar, port),
         Carries::Tcp => json!({

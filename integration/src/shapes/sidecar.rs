@@ -25,6 +25,8 @@ pub struct Port {
     pub require_client_certificate: bool,
     /// Network filters of this port, ahead of the sidecar's own.
     pub network_filters_first: Vec<Value>,
+    /// Network filters of this port, after the plugins and ahead of the last filter.
+    pub network_filters_last: Vec<Value>,
     reserved: ReservedPort,
 }
 
@@ -41,6 +43,7 @@ impl Port {
             mode: None,
             require_client_certificate: true,
             network_filters_first: Vec::new(),
+            network_filters_last: Vec::new(),
             reserved: ReservedPort::take()?,
         })
     }

@@ -9,9 +9,7 @@ use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::scene::{
-    ATTRIBUTE_ERRORS, CONNECTIONS, HANDSHAKE_FAILURES, LAST_SEEN, REQUESTS, Scene,
-};
+use crate::scene::{ATTRIBUTE_ERRORS, CONNECTIONS, HANDSHAKE_FAILURES, LAST_SEEN, REQUESTS, Scene};
 
 /// The first bytes of a TLS handshake record: half a ClientHello.
 const HALF_CLIENT_HELLO: &[u8] = &[0x16, 3, 1, 0x02, 0x00, 1, 0, 0x01, 0xfc, 3, 3];
@@ -37,10 +35,16 @@ async fn leave_at_every_moment(caller: &Caller, tls: &Tls, port: &Port) {
 
         // After the ClientHello, without and with the server's answer.
         let mut stream = connect().await;
-        stream.write_all(&tls.client_hello().unwrap()).await.unwrap();
+        stream
+            .write_all(&tls.client_hello().unwrap())
+            .await
+            .unwrap();
         leave(stream, with_reset);
         let mut stream = connect().await;
-        stream.write_all(&tls.client_hello().unwrap()).await.unwrap();
+        stream
+            .write_all(&tls.client_hello().unwrap())
+            .await
+            .unwrap();
         in_time("the server's first byte", async {
             anyhow::ensure!(stream.read(&mut [0]).await? == 1);
             Ok(())

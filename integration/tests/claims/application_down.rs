@@ -39,7 +39,11 @@ fn on(scrape: &Scrape, port: &str) -> Vec<String> {
     let destination = [("destination_port", port)];
     [CONNECTIONS, REQUESTS, LAST_SEEN, HANDSHAKE_FAILURES]
         .iter()
-        .flat_map(|metric| scrape.matching(metric, &destination).map(ToString::to_string))
+        .flat_map(|metric| {
+            scrape
+                .matching(metric, &destination)
+                .map(ToString::to_string)
+        })
         .collect()
 }
 
@@ -116,7 +120,7 @@ async fn mutual_tls_peers_of_an_outage_take_no_place_of_a_plaintext_caller() {
     assert_eq!(scrape.sum(OVERFLOW, &[]), 0.0);
 }
 
-/// Filters ahead of the plugins that close connections at once, with the number that they let pass.
+/// Filters behind the plugins that close connections at once. Each lets one pass.
 fn limits() -> [(&'static str, Value); 2] {
     [
         (
@@ -145,11 +149,12 @@ fn limits() -> [(&'static str, Value); 2] {
 }
 
 #[tokio::test]
-async fn a_mutual_tls_peer_over_a_rate_or_connection_limit_is_not_reported() {
+async fn over_a_rate_or_connection_limit_a_plaintext_caller_is_counted_and_a_mutual_tls_peer_is_not()
+ {
     for (name, limit) in limits() {
         let app = App::start().await.unwrap();
         let mut limited = Port::declared(Protocol::Tcp, app.address()).unwrap();
-        limited.network_filters_first = vec![limit];
+        limited.network_filters_last = vec![limit];
         let scene = {
             let limited = limited.clone();
             Scene::with(|sidecar| {
@@ -158,21 +163,32 @@ async fn a_mutual_tls_peer_over_a_rate_or_connection_limit_is_not_reported() {
             })
             .await
         };
-        // One passes and stays, which is all that either limit allows.
-        let mesh = Caller::bytes("127.0.0.2").over_mesh(scene.client());
-        let mut first = mesh.connect(limited.address()).await.unwrap();
-        first.exchange("/").await.unwrap();
+        // One connection of each filter chain passes and stays open, which is all that either limit allows.
+        let mut open = Vec::new();
+        let plain = Caller::bytes("127.0.0.2");
+        for caller in [plain.clone(), plain.over_mesh(scene.client())] {
+            let mut connection = caller.connect(limited.address()).await.unwrap();
+            connection.exchange("/").await.unwrap();
+            open.push(connection);
+        }
         for _ in 0..10 {
             for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
                 slow_mutual_tls(&scene, "127.0.0.3", &limited, version).await;
             }
         }
-        drop(first);
+        send_and_wait_for_close(&Caller::bytes("127.0.0.4"), &limited, b"ping\n").await;
+        drop(open);
         let scrape = scene.settled().await;
-        let reported: Vec<_> = on(&scrape, &limited.label())
+        let label = limited.label();
+        let plaintext = [
+            ("source_ip", "127.0.0.4"),
+            ("destination_port", label.as_str()),
+        ];
+        let reported: Vec<_> = on(&scrape, &label)
             .into_iter()
-            .filter(|line| !line.contains("peer=\"mutual_tls\""))
+            .filter(|line| line.contains("127.0.0.3"))
             .collect();
-        assert_eq!(reported, [""; 0], "{name}");
+        let counted = scrape.sum(CONNECTIONS, &plaintext);
+        assert_eq!((reported, counted), (Vec::new(), 1.0), "{name}");
     }
 }

@@ -34,5 +34,10 @@ async fn the_longest_prefix_names_a_caller_and_an_ipv4_mapped_block_counts_as_ip
             scrape.plainsight()
         );
     }
-    assert_eq!(scrape.sum(CONFIG_ERRORS, &[]), 0.0, "{}", scene.envoy.log_tail());
+    assert_eq!(
+        scrape.sum(CONFIG_ERRORS, &[]),
+        0.0,
+        "{}",
+        scene.envoy.log_tail()
+    );
 }

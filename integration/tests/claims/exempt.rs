@@ -40,7 +40,10 @@ async fn callers_of_an_exempt_port_are_exempt_and_mutual_tls_stays_allowed() {
         ["plaintext;strict=exempt;source_ip=\"127.0.0.2\""]
     );
     for name in ["x-verdict", "x-move"] {
-        assert!(reply.headers.get(name).is_none(), "STRICT would serve this caller: {name}");
+        assert!(
+            reply.headers.get(name).is_none(),
+            "STRICT would serve this caller: {name}"
+        );
     }
     let passthrough = Caller::http1("127.0.0.2").over(Tls::own(TlsVersion::V1_3));
     passthrough.call(exempt.address()).await.unwrap();
@@ -85,10 +88,16 @@ async fn namespace_and_workload_narrow_an_exemption() {
         (json!({}), "exempt"),
         (json!({"namespace": "legacy"}), "exempt"),
         (json!({"workload": "orders"}), "exempt"),
-        (json!({"namespace": "legacy", "workload": "orders"}), "exempt"),
+        (
+            json!({"namespace": "legacy", "workload": "orders"}),
+            "exempt",
+        ),
         (json!({"namespace": "shop"}), "reject"),
         (json!({"workload": "checkout"}), "reject"),
-        (json!({"namespace": "legacy", "workload": "checkout"}), "reject"),
+        (
+            json!({"namespace": "legacy", "workload": "checkout"}),
+            "reject",
+        ),
         (json!({"namespace": "shop", "workload": "orders"}), "reject"),
     ];
     for (mut scope, strict) in scopes {
@@ -98,7 +107,10 @@ async fn namespace_and_workload_narrow_an_exemption() {
         })
         .await;
         for port in [&exempt, &other] {
-            Caller::http1("127.0.0.2").call(port.address()).await.unwrap();
+            Caller::http1("127.0.0.2")
+                .call(port.address())
+                .await
+                .unwrap();
         }
         let scrape = envoy.scrape().await.unwrap();
         for (port, strict) in [(exempt.label(), strict), (other.label(), "reject")] {

@@ -6,7 +6,9 @@ use plainsight_integration::callers::Caller;
 use plainsight_integration::shapes::Plugin;
 use serde_json::json;
 
-use crate::scene::{ATTRIBUTE_ERRORS, CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
+use crate::scene::{
+    ATTRIBUTE_ERRORS, CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from,
+};
 
 /// A foreign plugin: adds the header `x-foreign: yes` to each request, and writes shared data under the key
 /// `plainsight` (all plugins with the empty `vm_id` share one key space).

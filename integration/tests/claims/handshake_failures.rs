@@ -28,7 +28,11 @@ async fn a_missing_and_a_foreign_certificate_count_as_handshake_failures_and_not
         rejected(&scene, "127.0.0.3", tls).await;
     }
     let scrape = scene.settled().await;
-    let each = if scene.has_failure_reasons().await { 2.0 } else { 0.0 };
+    let each = if scene.has_failure_reasons().await {
+        2.0
+    } else {
+        0.0
+    };
     let port = scene.tcp.label();
     for source in ["127.0.0.2", "127.0.0.3"] {
         let labels = [
@@ -47,7 +51,12 @@ async fn a_missing_and_a_foreign_certificate_count_as_handshake_failures_and_not
     assert_eq!(scrape.sum(HANDSHAKE_FAILURES, &[]), 2.0 * each);
     for metric in [CONNECTIONS, REQUESTS, LAST_SEEN] {
         let labels = [("source_ip", "127.0.0.2")];
-        assert_eq!(scrape.count(metric, &labels), 0, "{:#?}", scrape.plainsight());
+        assert_eq!(
+            scrape.count(metric, &labels),
+            0,
+            "{:#?}",
+            scrape.plainsight()
+        );
     }
 }
 
@@ -60,14 +69,21 @@ async fn failed_handshakes_and_plaintext_callers_have_a_cap_of_their_own_each() 
     }
     let callers: Vec<_> = (1..=5).map(|caller| format!("127.0.4.{caller}")).collect();
     for source in &callers {
-        Caller::bytes(source).call(scene.tcp.address()).await.unwrap();
+        Caller::bytes(source)
+            .call(scene.tcp.address())
+            .await
+            .unwrap();
     }
     let scrape = scene.settled().await;
     for source in &callers {
         let named = scrape.sum(CONNECTIONS, &[("source_ip", source)]);
         assert_eq!(named, 1.0, "{source}: {:#?}", scrape.plainsight());
     }
-    let overflow = if scene.has_failure_reasons().await { 3.0 } else { 0.0 };
+    let overflow = if scene.has_failure_reasons().await {
+        3.0
+    } else {
+        0.0
+    };
     let labels = [("source_ip", "overflow")];
     assert_eq!(
         (

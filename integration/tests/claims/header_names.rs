@@ -26,8 +26,15 @@ async fn a_request_header_that_belongs_to_somebody_else_is_rejected_and_left_alo
         let scene = Scene::start(json!({"requestHeader": name})).await;
         let mut caller = Caller::http1("127.0.0.2").with_header(HEADER, "forged");
         // Names that a client can send and that change nothing about the exchange itself.
-        let is_sent = !["content-type", "expect", "host", "x-request-id", ":path", "X-Plain Sight"]
-            .contains(&name);
+        let is_sent = ![
+            "content-type",
+            "expect",
+            "host",
+            "x-request-id",
+            ":path",
+            "X-Plain Sight",
+        ]
+        .contains(&name);
         if is_sent {
             caller = caller.with_header(name, "the client's own");
         }
@@ -44,13 +51,23 @@ async fn a_request_header_that_belongs_to_somebody_else_is_rejected_and_left_alo
         let scrape = scene.envoy.scrape().await.unwrap();
         assert_eq!(scrape.sum(CONFIG_ERRORS, &[]), 1.0, "{name}");
         let log = scene.envoy.log();
-        assert!(log.contains("requestHeader: "), "{name}: {}", scene.envoy.log_tail());
+        assert!(
+            log.contains("requestHeader: "),
+            "{name}: {}",
+            scene.envoy.log_tail()
+        );
     }
 }
 
 #[tokio::test]
 async fn a_response_header_that_belongs_to_somebody_else_is_rejected_and_left_alone() {
-    for name in ["set-cookie", "location", "content-encoding", "grpc-status", "x-envoy-upstream-service-time"] {
+    for name in [
+        "set-cookie",
+        "location",
+        "content-encoding",
+        "grpc-status",
+        "x-envoy-upstream-service-time",
+    ] {
         for configuration in [
             json!({"responseHeader": name}),
             json!({"responseHeaders": {name: "plainsight's"}}),

@@ -33,7 +33,8 @@ const NAME: (&str, &str) = (
 
 #[tokio::test]
 async fn hostile_values_arrive_whole_in_their_own_label() {
-    let configuration = json!({"principals": true, "callers": [{"cidr": "127.0.0.2/32", "name": NAME.0}]});
+    let configuration =
+        json!({"principals": true, "callers": [{"cidr": "127.0.0.2/32", "name": NAME.0}]});
     let scene = Scene::with(|sidecar| {
         *sidecar = sidecar.clone().with_plainsight(configuration).unwrap();
         sidecar.node_metadata =

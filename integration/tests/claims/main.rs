@@ -23,6 +23,7 @@ mod one_plugin_alone;
 mod outbound_listener;
 mod pipelined_requests;
 mod principals;
+mod quic;
 mod response_headers;
 mod scene;
 mod several_workers;

@@ -3,7 +3,7 @@
 use plainsight_integration::callers::Caller;
 use serde_json::json;
 
-use crate::scene::{CONNECTIONS, LAST_SEEN, HEADER, REQUESTS, Scene};
+use crate::scene::{CONNECTIONS, HEADER, LAST_SEEN, REQUESTS, Scene};
 
 #[tokio::test]
 async fn nothing_is_counted_and_no_header_is_touched() {
@@ -44,5 +44,10 @@ async fn nothing_is_counted_and_no_header_is_touched() {
     for metric in [CONNECTIONS, REQUESTS] {
         assert_eq!(scrape.sum(metric, &[]), 1.0, "{:#?}", scrape.plainsight());
     }
-    assert_eq!(scrape.count(LAST_SEEN, &[]), 0, "{:#?}", scrape.plainsight());
+    assert_eq!(
+        scrape.count(LAST_SEEN, &[]),
+        0,
+        "{:#?}",
+        scrape.plainsight()
+    );
 }

@@ -96,7 +96,11 @@ async fn a_spiffe_id_with_odd_characters_reaches_the_application_whole() {
 #[tokio::test]
 async fn a_certificate_for_the_uri_overflow_is_not_mixed_up_with_the_overflow_series() {
     let scene = Scene::start(json!({"principals": true, "maxCallers": 1})).await;
-    for uri in ["overflow", "spiffe://x/ns/a/sa/one", "spiffe://x/ns/a/sa/two"] {
+    for uri in [
+        "overflow",
+        "spiffe://x/ns/a/sa/one",
+        "spiffe://x/ns/a/sa/two",
+    ] {
         let identity = scene.sidecar.mesh.authority.spiffe(uri).unwrap();
         let caller = Caller::bytes("127.0.0.2").over_mesh(&identity);
         caller.call(scene.tcp.address()).await.unwrap();
@@ -104,7 +108,10 @@ async fn a_certificate_for_the_uri_overflow_is_not_mixed_up_with_the_overflow_se
     let scrape = scene.counted(CONNECTIONS, &[], 3.0).await;
     let overflow = [("source_principal", "overflow")];
     assert_eq!(
-        (scrape.sum(CONNECTIONS, &overflow), scrape.count(CONNECTIONS, &[])),
+        (
+            scrape.sum(CONNECTIONS, &overflow),
+            scrape.count(CONNECTIONS, &[])
+        ),
         (2.0, 2),
         "{:#?}",
         scrape.plainsight()

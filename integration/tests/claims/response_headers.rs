@@ -6,7 +6,13 @@ use serde_json::{Value, json};
 
 use crate::scene::{HEADER, Scene, plaintext_from};
 
-const NAMES: [&str; 5] = ["x-plainsight-verdict", "deprecation", "sunset", "link", "x-move"];
+const NAMES: [&str; 5] = [
+    "x-plainsight-verdict",
+    "deprecation",
+    "sunset",
+    "link",
+    "x-move",
+];
 
 fn headers() -> Value {
     json!({
@@ -21,7 +27,9 @@ fn headers() -> Value {
 fn values(reply: &Reply) -> [Vec<String>; 5] {
     NAMES.map(|name| {
         let values = reply.headers.get_all(name).into_iter();
-        values.map(|value| value.to_str().unwrap().to_owned()).collect()
+        values
+            .map(|value| value.to_str().unwrap().to_owned())
+            .collect()
     })
 }
 

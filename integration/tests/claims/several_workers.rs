@@ -42,7 +42,10 @@ async fn each_worker_names_max_callers_and_the_rest_is_counted_exactly() {
     }
     // Sixty callers on four workers with five places each: some are left over, whatever the distribution.
     let counted = [CONNECTIONS, REQUESTS].map(|metric| scrape.sum(metric, &overflow));
-    assert!(counted[0] >= total - 2.0 * (MAX_CALLERS * WORKERS as usize) as f64, "{counted:?}");
+    assert!(
+        counted[0] >= total - 2.0 * (MAX_CALLERS * WORKERS as usize) as f64,
+        "{counted:?}"
+    );
     assert_eq!(counted[0], counted[1], "one request for each connection");
     assert_eq!(
         scrape.sum(OVERFLOW, &[]),

@@ -59,5 +59,8 @@ async fn each_connection_of_a_caller_decides_for_itself_and_mutual_tls_carries_n
         assert_eq!(scrape.sum(REQUESTS, &labels), requests, "{labels:?}");
     }
     let mesh = scrape.matching(REQUESTS, &[("peer", "mutual_tls")]);
-    assert!(mesh.into_iter().all(|sample| sample.label("traffic").is_none()));
+    assert!(
+        mesh.into_iter()
+            .all(|sample| sample.label("traffic").is_none())
+    );
 }

@@ -34,7 +34,10 @@ async fn outcome(format: &str) -> (Vec<String>, String) {
         .with_plainsight(json!({"principals": true}))
         .unwrap();
     let envoy = Envoy::start(&sidecar).await.unwrap();
-    let reply = Caller::http1("127.0.0.2").call(port.address()).await.unwrap();
+    let reply = Caller::http1("127.0.0.2")
+        .call(port.address())
+        .await
+        .unwrap();
     let scrape = envoy
         .scrape_until("one request", |scrape| {
             anyhow::ensure!(scrape.sum(REQUESTS, &[]) == 1.0);
@@ -46,7 +49,12 @@ async fn outcome(format: &str) -> (Vec<String>, String) {
     let label = |name| sample.label(name).unwrap_or_default();
     (
         reply.header_seen_by_app(HEADER),
-        format!("{} {} {}", label("peer"), label("strict"), label("source_principal")),
+        format!(
+            "{} {} {}",
+            label("peer"),
+            label("strict"),
+            label("source_principal")
+        ),
     )
 }
 
@@ -55,13 +63,20 @@ async fn a_spiffe_id_is_mutual_tls() {
     let id = "spiffe://cluster.local/ns/shop/sa/tunnel";
     let (header, counted) = outcome(id).await;
     assert_eq!(counted, format!("mutual_tls allow {id}"));
-    assert_eq!(header, [format!("mutual_tls;strict=allow;principal=\"{id}\"")]);
+    assert_eq!(
+        header,
+        [format!("mutual_tls;strict=allow;principal=\"{id}\"")]
+    );
 }
 
 /// A format string without a value yields `-`.
 #[tokio::test]
 async fn a_format_string_without_a_value_proves_nothing() {
-    for format in ["%DOWNSTREAM_PEER_URI_SAN%", "-", "cluster.local/ns/shop/sa/tunnel"] {
+    for format in [
+        "%DOWNSTREAM_PEER_URI_SAN%",
+        "-",
+        "cluster.local/ns/shop/sa/tunnel",
+    ] {
         let (header, counted) = outcome(format).await;
         assert_eq!(counted, "plaintext reject ", "{format}");
         assert_eq!(header, [plaintext_from("127.0.0.2")], "{format}");
