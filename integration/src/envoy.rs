@@ -1,4 +1,4 @@
-//! A real Envoy: started, watched, reconfigured by files and killed by its own process id.
+//! A real Envoy process: start, readiness, reconfiguration by files, metrics and log.
 
 mod admin;
 mod process;
@@ -69,8 +69,8 @@ impl Envoy {
         Self::start_with_first(configuration, async || Ok(())).await
     }
 
-    /// As [`Envoy::start`], but runs `first` before anything of the harness connects, so that its first connection is
-    /// Envoy's first. `first` itself polls until the listener is there.
+    /// As [`Envoy::start`], but runs `first` before the harness connects, so its first connection is Envoy's first.
+    /// `first` itself polls until the listener is up.
     ///
     /// # Errors
     /// As [`Envoy::start`], and the error of `first`.
@@ -101,9 +101,9 @@ impl Envoy {
                 admin_path.as_os_str(),
                 "--concurrency".as_ref(),
                 concurrency.as_ref(),
-                // No shared memory, so no base id that two Envoys could share.
+                // No shared memory, so two Envoys cannot share a base id.
                 "--disable-hot-restart".as_ref(),
-                // An old listener goes as soon as a new one has replaced it.
+                // A replaced listener drains immediately.
                 "--drain-time-s".as_ref(),
                 drain_seconds.as_ref(),
                 "--drain-strategy".as_ref(),
@@ -195,12 +195,12 @@ impl Envoy {
         .await
     }
 
-    /// Where its admin interface listens.
+    /// The address of its admin interface.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
-    /// Its process id, for resource figures.
+    /// Its process id, for resource measurements.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -233,7 +233,7 @@ impl Envoy {
     /// sees it.
     ///
     /// # Errors
-    /// The last error of `check`, with all metrics of plainsight beside it.
+    /// The last error of `check`, with all metrics of plainsight.
     pub async fn scrape_until(
         &self,
         what: &str,
@@ -285,7 +285,7 @@ impl Envoy {
         self.process.exit_status().is_none()
     }
 
-    /// Everything it has logged.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.process.log()
     }
@@ -315,7 +315,7 @@ fn read_address(path: &std::path::Path) -> anyhow::Result<SocketAddr> {
         .with_context(|| format!("envoy: admin address: {text}"))
 }
 
-/// Envoy watches for a file moved into place, so that it never reads half of one:
+/// Envoy watches for a file that is moved into place, so it never reads a partial one:
 /// <https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/config_source.proto>.
 fn write_listeners(
     folder: &TempDir,

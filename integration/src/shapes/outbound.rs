@@ -18,9 +18,9 @@ use crate::ports::ReservedPort;
 pub struct ClientSidecar {
     /// The certificates; the client's identity is [`Mesh::client`].
     pub mesh: Arc<Mesh>,
-    /// Where the server's sidecar listens.
+    /// The address of the server's sidecar.
     pub destination: SocketAddr,
-    /// The address its connections come from.
+    /// The source address of its connections.
     pub source: IpAddr,
     /// ALPN names it offers.
     pub alpn: Vec<String>,
@@ -57,7 +57,7 @@ impl ClientSidecar {
         self
     }
 
-    /// Where the client's application connects to.
+    /// The address that the client's application connects to.
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.reserved.number()).into()
     }
@@ -79,7 +79,7 @@ impl ClientSidecar {
         })]
     }
 
-    /// The bootstrap but for `admin`, `dynamic_resources` and the listeners.
+    /// The bootstrap without `admin`, `dynamic_resources` and the listeners.
     pub fn bootstrap(&self) -> Value {
         let mut cluster = static_cluster("outbound", self.destination);
         cluster["upstream_bind_config"] =
