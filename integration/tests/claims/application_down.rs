@@ -4,9 +4,11 @@
 
 use plainsight_integration::app::App;
 use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
+use plainsight_integration::eventually::in_time;
 use plainsight_integration::exposition::Scrape;
-use plainsight_integration::shapes::{Port, Protocol};
+use plainsight_integration::shapes::{Mode, Port, Protocol};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::scene::{
     CONNECTIONS, HANDSHAKE_FAILURES, LAST_SEEN, OVERFLOW, REQUESTS, Scene, application_down,
@@ -118,6 +120,31 @@ async fn mutual_tls_peers_of_an_outage_take_no_place_of_a_plaintext_caller() {
         );
     }
     assert_eq!(scrape.sum(OVERFLOW, &[]), 0.0);
+}
+
+#[tokio::test]
+async fn a_mutual_tls_peer_whose_listener_drains_during_its_handshake_is_not_reported() {
+    let mut scene = Scene::start(json!({})).await;
+    let caller = Caller::bytes("127.0.0.2");
+    let mut waiting = Vec::new();
+    for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
+        let tls = Tls::mesh(Some(scene.client()), Speaks::Bytes).in_version(version);
+        let mut stream = caller.tcp(scene.tcp.address()).await.unwrap();
+        let hello = tls.client_hello().unwrap();
+        stream.write_all(&hello).await.unwrap();
+        waiting.push(stream);
+    }
+    for stream in &mut waiting {
+        in_time("the server's first byte", async {
+            anyhow::ensure!(stream.read(&mut [0]).await? == 1);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    }
+    scene.sidecar = scene.sidecar.in_mode(Mode::Strict);
+    scene.envoy.apply(&scene.sidecar).await.unwrap();
+    assert_eq!(on(&scene.settled().await, &scene.tcp.label()), [""; 0]);
 }
 
 /// Filters behind the plugins that close connections at once. Each lets one pass.

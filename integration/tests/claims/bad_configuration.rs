@@ -167,8 +167,6 @@ async fn sixty_problems_log_at_most_eleven_lines_per_vm() {
         sidecar.concurrency = u32::try_from(WORKERS).unwrap();
     })
     .await;
-    let scrape = scene.envoy.scrape().await.unwrap();
-    assert_eq!(scrape.sum(CONFIG_ERRORS, &[]), 60.0);
     let log = scene.envoy.log();
     let lines: Vec<_> = log.lines().filter(|line| line.contains("[wasm]")).collect();
     assert!(
@@ -185,17 +183,19 @@ async fn sixty_problems_log_at_most_eleven_lines_per_vm() {
     // The main thread has two VMs: the base VM that validates, and the one for its own contexts.
     assert!(
         lines.len() <= 11 * (WORKERS + 2) && per_thread.values().all(|lines| *lines <= 22),
-        "{per_thread:?}: {}",
-        scene.envoy.log_tail()
+        "{} lines, {per_thread:?}",
+        lines.len()
     );
+    let scrape = scene.envoy.scrape().await.unwrap();
+    assert_eq!(scrape.sum(CONFIG_ERRORS, &[]), 60.0);
 }
 
-/// Four times as many unknown keys take about four times as long. With quadratic time the ratio was 16, and 40,000 keys
-/// took 23 s.
+/// Sixteen times as many unknown keys take at most sixteen times as long, start of Envoy included. In quadratic time the
+/// ratio was 40, and 40,000 keys took 23 s.
 #[tokio::test]
 async fn unknown_keys_are_found_in_linear_time() {
     let (mut seconds, mut counted) = (Vec::new(), Vec::new());
-    for keys in [10_000, 40_000] {
+    for keys in [2_500, 40_000] {
         let text = unknown_keys(keys);
         let started = Instant::now();
         let scene = scene_with(Some(&text), FailurePolicy::Open).await;
@@ -203,6 +203,6 @@ async fn unknown_keys_are_found_in_linear_time() {
         let scrape = scene.envoy.scrape().await.unwrap();
         counted.push(scrape.sum(CONFIG_ERRORS, &[]));
     }
-    assert!(seconds[1] < 7.0 * seconds[0], "{seconds:?}");
-    assert_eq!(counted, [10_000.0, 40_000.0]);
+    assert!(seconds[1] < 16.0 * seconds[0], "{seconds:?}");
+    assert_eq!(counted, [2_500.0, 40_000.0]);
 }

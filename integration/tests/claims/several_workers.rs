@@ -3,7 +3,7 @@
 use plainsight_integration::callers::Caller;
 use serde_json::json;
 
-use crate::scene::{CONNECTIONS, LAST_SEEN, OVERFLOW, REQUESTS, Scene};
+use crate::scene::{CONNECTIONS, HEADER, LAST_SEEN, OVERFLOW, REQUESTS, Scene, plaintext_from};
 
 const WORKERS: u32 = 4;
 
@@ -22,10 +22,12 @@ async fn each_worker_names_max_callers_and_the_rest_is_counted_exactly() {
     for round in 0..2 {
         for caller in 0..CALLERS {
             let source = format!("127.0.2.{}", caller + 1);
-            Caller::http1(&source)
+            let reply = Caller::http1(&source)
                 .call(scene.http.address())
                 .await
                 .unwrap_or_else(|error| panic!("{round} {source}: {error:#}"));
+            // The cap is on series; the application still sees every address.
+            assert_eq!(reply.header_seen_by_app(HEADER), [plaintext_from(&source)]);
         }
     }
     let total = 2.0 * CALLERS as f64;
