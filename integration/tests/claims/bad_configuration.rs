@@ -152,7 +152,8 @@ fn unknown_keys(count: usize) -> String {
     Value::Object(keys.collect()).to_string()
 }
 
-/// One VM each for the main thread, the base and the workers; each of them may log ten problems and a summary.
+/// Each VM may log ten problems and a summary. A worker has one VM, the main thread three: one that validates each plugin's
+/// code and configuration, and one for its own contexts.
 #[tokio::test]
 async fn sixty_problems_log_at_most_eleven_lines_per_vm() {
     const WORKERS: usize = 4;
@@ -180,11 +181,10 @@ async fn sixty_problems_log_at_most_eleven_lines_per_vm() {
         let thread = line.split("][").nth(1).unwrap();
         *per_thread.entry(thread).or_default() += 1;
     }
-    // The main thread has two VMs: the base VM that validates, and the one for its own contexts.
     assert!(
-        lines.len() <= 11 * (WORKERS + 2) && per_thread.values().all(|lines| *lines <= 22),
-        "{} lines, {per_thread:?}",
-        lines.len()
+        per_thread.values().all(|lines| *lines <= 33)
+            && per_thread.values().filter(|lines| **lines > 11).count() <= 1,
+        "{per_thread:?}"
     );
     let scrape = scene.envoy.scrape().await.unwrap();
     assert_eq!(scrape.sum(CONFIG_ERRORS, &[]), 60.0);

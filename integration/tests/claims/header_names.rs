@@ -25,11 +25,12 @@ async fn a_request_header_that_belongs_to_somebody_else_is_rejected_and_left_alo
     ] {
         let scene = Scene::start(json!({"requestHeader": name})).await;
         let mut caller = Caller::http1("127.0.0.2").with_header(HEADER, "forged");
-        // Names that a client can send and that change nothing about the exchange itself.
+        // Not those that the client's library or Envoy sets, changes or removes by itself.
         let is_sent = ![
             "content-type",
             "expect",
             "host",
+            "x-forwarded-client-cert",
             "x-request-id",
             ":path",
             "X-Plain Sight",
