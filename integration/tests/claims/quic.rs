@@ -46,7 +46,7 @@ impl Configuration for WithQuic {
                 "protocol": "UDP", "address": "127.0.0.1", "port_value": self.0.ports[0].number(),
             }},
             "traffic_direction": "INBOUND",
-            "udp_listener_config": {"quic_options": {}},
+            "udp_listener_config": {"quic_options": {"idle_timeout": "1s"}},
             "filter_chains": [chain],
         }));
         listeners
@@ -56,17 +56,24 @@ impl Configuration for WithQuic {
     }
 }
 
+/// Who ends a connection.
+#[derive(Debug, Clone, Copy)]
+enum Ends {
+    Client,
+    /// By the idle timeout, while the client stays.
+    Envoy,
+}
+
 /// One request over HTTP/3; the status.
-async fn request(to: SocketAddr) -> anyhow::Result<u16> {
+async fn request(envoy: &Envoy, to: SocketAddr, ends: Ends) -> anyhow::Result<u16> {
     let mut tls = Tls::own(TlsVersion::V1_3);
     tls.alpn = vec!["h3".to_owned()];
     let crypto = quinn::crypto::rustls::QuicClientConfig::try_from(tls.config()?)?;
     let mut endpoint = quinn::Endpoint::client((Ipv4Addr::new(127, 0, 0, 2), 0).into())?;
     endpoint.set_default_client_config(quinn::ClientConfig::new(Arc::new(crypto)));
-    let connection = endpoint
-        .connect(to, "orders.legacy.svc.cluster.local")?
-        .await?;
-    let (mut driver, mut sender) = h3::client::new(h3_quinn::Connection::new(connection)).await?;
+    let connection = endpoint.connect(to, "orders.legacy.svc.cluster.local")?;
+    let connection = h3_quinn::Connection::new(connection.await?);
+    let (mut driver, mut sender) = h3::client::new(connection).await?;
     let driver = tokio::spawn(async move { drop(driver.wait_idle().await) });
     let mut stream = sender
         .send_request(hyper::Request::get("https://orders/").body(())?)
@@ -74,6 +81,9 @@ async fn request(to: SocketAddr) -> anyhow::Result<u16> {
     stream.finish().await?;
     let status = stream.recv_response().await?.status();
     while stream.recv_data().await?.is_some() {}
+    if matches!(ends, Ends::Envoy) {
+        envoy.idle().await?;
+    }
     drop((stream, sender));
     driver.await?;
     endpoint.close(0u8.into(), b"");
@@ -91,9 +101,10 @@ async fn a_client_served_over_quic_is_not_a_failed_handshake() {
         .unwrap();
     let mesh = sidecar.mesh.clone();
     let envoy = Envoy::start(&WithQuic(sidecar)).await.unwrap();
-    for _ in 0..3 {
-        let status = in_time("HTTP/3", request(port.address())).await.unwrap();
-        assert_eq!(status, 200);
+    for ends in [Ends::Client, Ends::Envoy] {
+        let status = request(&envoy, port.address(), ends);
+        let status = in_time("HTTP/3", status).await.unwrap();
+        assert_eq!(status, 200, "{ends:?}");
     }
     envoy.idle().await.unwrap();
     // The timer counts mutual TLS, so it has run since.

@@ -31,12 +31,7 @@ async fn the_problems_of_two_vms_add_up_and_go_with_their_configuration() {
     })
     .await;
     config_errors(&scene, 3.0).await;
-    for (first, second, expected) in [
-        (&two, &valid, 2.0),
-        (&valid, &two, 2.0),
-        (&valid, &one, 1.0),
-        (&valid, &valid, 0.0),
-    ] {
+    for (first, second, expected) in [(&valid, &two, 2.0), (&valid, &valid, 0.0)] {
         plugins(&mut scene.sidecar, first, second);
         scene.envoy.apply(&scene.sidecar).await.unwrap();
         config_errors(&scene, expected).await;
