@@ -2,9 +2,10 @@
 
 use plainsight_integration::app::SET_HEADER;
 use plainsight_integration::callers::{Caller, Reply};
+use plainsight_integration::shapes::{Port, Protocol};
 use serde_json::{Value, json};
 
-use crate::scene::{HEADER, Scene, plaintext_from};
+use crate::scene::{HEADER, REQUESTS, Scene, application_down, plaintext_from};
 
 const NAMES: [&str; 5] = [
     "x-plainsight-verdict",
@@ -91,6 +92,31 @@ async fn a_header_that_the_application_set_stays_as_it_is() {
         expected[at] = vec!["own".to_owned()];
         assert_eq!(values(&reply), expected, "{name}");
     }
+}
+
+/// Envoy's own answer, here 503, passes the same filters.
+#[tokio::test]
+async fn a_local_reply_carries_the_headers_and_its_request_is_counted() {
+    let (nobody, _reserved) = application_down();
+    let port = Port::declared(Protocol::Http, nobody).unwrap();
+    let down = port.clone();
+    let scene = Scene::with(|sidecar| {
+        sidecar.ports.push(down);
+        let configuration = json!({
+            "responseHeader": "x-plainsight-verdict",
+            "responseHeaders": headers(),
+        });
+        *sidecar = sidecar.clone().with_plainsight(configuration).unwrap();
+    })
+    .await;
+    let caller = Caller::http1("127.0.0.2");
+    let mut connection = caller.connect(port.address()).await.unwrap();
+    let reply = connection.exchange("/").await.unwrap();
+    assert_eq!(reply.status, 503);
+    assert_eq!(values(&reply), expected(&[plaintext_from("127.0.0.2")]));
+    let label = port.label();
+    let labels = [("destination_port", label.as_str())];
+    scene.counted(REQUESTS, &labels, 1.0).await;
 }
 
 #[tokio::test]
