@@ -55,7 +55,7 @@ impl Scrape {
         self.matching(name, labels).map(|sample| sample.value).sum()
     }
 
-    /// The number of matching series, whatever their value.
+    /// The number of matching series, zeros included.
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> usize {
         self.matching(name, labels).count()
     }

@@ -82,8 +82,8 @@ impl Connection {
         })
     }
 
-    /// One round trip: a request; a message on the one gRPC stream or WebSocket; bytes that are echoed. `path` is used by
-    /// requests and by the first message.
+    /// One round trip: a request; a message on the one gRPC stream or WebSocket; bytes that are echoed. `path` is used
+    /// by requests and by the first message.
     ///
     /// # Errors
     /// The connection broke, or the echo differs. An HTTP status is not an error.

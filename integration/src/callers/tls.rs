@@ -1,4 +1,4 @@
-//! The client's side of TLS, as sidecars and other clients speak it.
+//! The client's side of TLS, of sidecars and of other clients.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// How a client speaks TLS. It accepts any server certificate.
+/// TLS of a client. It accepts any server certificate.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// Its certificate, sent when the server requests one.
@@ -37,7 +37,7 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// TLS of a sidecar: Istio's ALPN for what the client speaks, as istiod's ALPN filter sets it
+    /// TLS of a sidecar: Istio's ALPN for the client's protocol, as istiod's ALPN filter sets it
     /// (<https://github.com/istio/istio/blob/master/pilot/pkg/xds/filters/filters.go>), and istiod's outbound SNI.
     pub fn mesh(identity: Option<&Identity>, speaks: Speaks) -> Self {
         let alpn: &[&str] = match speaks {

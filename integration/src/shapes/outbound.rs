@@ -28,7 +28,7 @@ pub struct ClientSidecar {
 }
 
 impl ClientSidecar {
-    /// A sidecar that speaks `istio-http/1.1` from `source` to `destination`.
+    /// A sidecar that offers `istio-http/1.1`, from `source` to `destination`.
     ///
     /// # Errors
     /// No free port.

@@ -59,7 +59,7 @@ impl Port {
         })
     }
 
-    /// The same port with a mode of its own.
+    /// The same port in another mode.
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self

@@ -1,11 +1,12 @@
-//! Connections that Envoy itself closes before any byte reaches the filter: `tcp_proxy` reads nothing until its upstream
-//! is connected, and rate and connection limits close at once. A mutual TLS peer is in the middle of its handshake then,
-//! and must not be reported. A plaintext caller came, and STRICT would have rejected it.
+//! Connections that Envoy itself closes before any byte reaches the filter: `tcp_proxy` reads nothing until its
+//! upstream is connected, and rate and connection limits close at once. A mutual TLS peer is in the middle of its
+//! handshake then, and must not be reported. A plaintext caller is counted: STRICT would have rejected it.
 
 use plainsight_integration::app::App;
 use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
 use plainsight_integration::eventually::in_time;
 use plainsight_integration::exposition::Scrape;
+use plainsight_integration::ports::ReservedPort;
 use plainsight_integration::shapes::{Mode, Port, Protocol};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -16,18 +17,16 @@ use crate::scene::{
 };
 
 /// A sidecar with an extra TCP port whose application is down.
-async fn outage(configuration: Value) -> (Scene, Port) {
-    let (nobody, reserved) = application_down();
-    let port = Port::declared(Protocol::Tcp, nobody).unwrap();
+async fn outage(configuration: Value) -> (Scene, Port, ReservedPort) {
+    let (address, reserved) = application_down();
+    let port = Port::declared(Protocol::Tcp, address).unwrap();
     let down = port.clone();
     let scene = Scene::with(|sidecar| {
         sidecar.ports.push(down);
         *sidecar = sidecar.clone().with_plainsight(configuration).unwrap();
     })
     .await;
-    // The listeners are up, so the port cannot be taken by another test of this process any more.
-    drop(reserved);
-    (scene, port)
+    (scene, port, reserved)
 }
 
 /// A mutual TLS peer that is slower than the sidecar: it has sent its ClientHello when Envoy closes.
@@ -51,7 +50,7 @@ fn on(scrape: &Scrape, port: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_mutual_tls_peer_is_not_reported_while_the_application_is_down() {
-    let (scene, port) = outage(json!({})).await;
+    let (scene, port, _reserved) = outage(json!({})).await;
     for _ in 0..20 {
         for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
             slow_mutual_tls(&scene, "127.0.0.2", &port, version).await;
@@ -65,7 +64,7 @@ async fn a_mutual_tls_peer_is_not_reported_while_the_application_is_down() {
 
 #[tokio::test]
 async fn plaintext_and_passthrough_callers_are_counted_while_the_application_is_down() {
-    let (scene, port) = outage(json!({})).await;
+    let (scene, port, _reserved) = outage(json!({})).await;
     for _ in 0..10 {
         send_and_wait_for_close(&Caller::bytes("127.0.0.2"), &port, b"ping\n").await;
         let hello = Tls::own(TlsVersion::V1_3).client_hello().unwrap();
@@ -100,7 +99,7 @@ async fn plaintext_and_passthrough_callers_are_counted_while_the_application_is_
 
 #[tokio::test]
 async fn mutual_tls_peers_of_an_outage_take_no_place_of_a_plaintext_caller() {
-    let (scene, port) = outage(json!({"maxCallers": 20})).await;
+    let (scene, port, _reserved) = outage(json!({"maxCallers": 20})).await;
     for peer in 1..=60 {
         let source = format!("127.0.3.{peer}");
         slow_mutual_tls(&scene, &source, &port, TlsVersion::V1_3).await;

@@ -152,8 +152,8 @@ fn unknown_keys(count: usize) -> String {
     Value::Object(keys.collect()).to_string()
 }
 
-/// Each VM may log ten problems and a summary. A worker has one VM, the main thread three: one that validates each plugin's
-/// code and configuration, and one for its own contexts.
+/// Each VM may log ten problems and a summary. A worker has one VM, the main thread three: one that validates each
+/// plugin's code and configuration, and one for its own contexts.
 #[tokio::test]
 async fn sixty_problems_log_at_most_eleven_lines_per_vm() {
     const WORKERS: usize = 4;
@@ -190,8 +190,8 @@ async fn sixty_problems_log_at_most_eleven_lines_per_vm() {
     assert_eq!(scrape.sum(CONFIG_ERRORS, &[]), 60.0);
 }
 
-/// Sixteen times as many unknown keys take at most sixteen times as long, start of Envoy included. In quadratic time the
-/// ratio was 40, and 40,000 keys took 23 s.
+/// Sixteen times as many unknown keys take at most sixteen times as long, start of Envoy included. In quadratic time
+/// the ratio was 40, and 40,000 keys took 23 s.
 #[tokio::test]
 async fn unknown_keys_are_found_in_linear_time() {
     let (mut seconds, mut counted) = (Vec::new(), Vec::new());

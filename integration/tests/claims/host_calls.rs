@@ -1,5 +1,5 @@
-//! Host calls of a warm request, counted in a real Envoy's trace log. `wasm-host/tests/gates.rs` counts the same without
-//! noise. Here it shows that a real Envoy keeps what warm requests are looked up by.
+//! Host calls of a warm request, counted in a real Envoy's trace log. `wasm-host/tests/gates.rs` counts the same
+//! without noise. Here it shows that a real Envoy keeps what warm requests are looked up by.
 
 use std::collections::BTreeMap;
 

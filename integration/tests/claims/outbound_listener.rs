@@ -1,4 +1,4 @@
-//! Outbound listeners are ignored, whatever the plugin's `match` selects.
+//! Outbound listeners are ignored, even if the plugin's `match` selects them.
 
 use plainsight_integration::callers::Caller;
 use plainsight_integration::envoy::Configuration;

@@ -9,8 +9,8 @@ use crate::scene::{HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
 
 const SOURCES: [&str; 3] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
 const REQUESTS_EACH: usize = 10;
-/// A busy Envoy sometimes closes a connection between two pipelined requests, with or without filters. The answers until
-/// then are checked, and the test tries again.
+/// A busy Envoy sometimes closes a connection between two pipelined requests, with or without filters. The answers
+/// until then are checked, and the test tries again.
 const TRIES: usize = 5;
 
 #[tokio::test]

@@ -97,8 +97,8 @@ async fn a_header_that_the_application_set_stays_as_it_is() {
 /// Envoy's own answer, here 503, passes the same filters.
 #[tokio::test]
 async fn a_local_reply_carries_the_headers_and_its_request_is_counted() {
-    let (nobody, _reserved) = application_down();
-    let port = Port::declared(Protocol::Http, nobody).unwrap();
+    let (address, _reserved) = application_down();
+    let port = Port::declared(Protocol::Http, address).unwrap();
     let down = port.clone();
     let scene = Scene::with(|sidecar| {
         sidecar.ports.push(down);

@@ -93,7 +93,7 @@ impl Scene {
     }
 }
 
-/// An address of 127.0.0.1 where nobody listens, and the reservation that keeps it so.
+/// An address of 127.0.0.1 without a listener, and the reservation that keeps it so.
 pub fn application_down() -> (SocketAddr, ReservedPort) {
     let reserved = ReservedPort::take().unwrap();
     ((Ipv4Addr::LOCALHOST, reserved.number()).into(), reserved)

@@ -42,7 +42,7 @@ async fn each_worker_names_max_callers_and_the_rest_is_counted_exactly() {
             scrape.plainsight()
         );
     }
-    // Sixty callers on four workers with five places each: some are left over, whatever the distribution.
+    // Sixty callers on four workers with five names each: at least forty overflow.
     let counted = [CONNECTIONS, REQUESTS].map(|metric| scrape.sum(metric, &overflow));
     assert!(
         counted[0] >= total - 2.0 * (MAX_CALLERS * WORKERS as usize) as f64,

@@ -24,7 +24,7 @@ fn principal_filter(format: &str) -> Value {
     })
 }
 
-/// What the application is told and what is counted of a plaintext caller behind such a filter.
+/// The header that the application receives, and the labels of the request of a plaintext caller.
 async fn outcome(format: &str) -> (Vec<String>, String) {
     let app = App::start().await.unwrap();
     let mut port = Port::declared(Protocol::Http, app.address()).unwrap();

@@ -1,8 +1,8 @@
 //! The proof: every kind of caller calls a PERMISSIVE listener, the filter reports who would break, the same listeners
 //! become STRICT, the same callers call again. Every verdict must come true, except the exceptions listed here.
 //!
-//! The full text of all metrics is compared, so a caller that also counts as something else fails the proof: above all a
-//! mutual TLS peer that counts as anything but mutual TLS.
+//! The full text of all metrics is compared, so a caller that also counts as something else fails the proof: above all
+//! a mutual TLS peer that counts as anything but mutual TLS.
 
 mod expected;
 mod kinds;
@@ -13,9 +13,9 @@ use kinds::{KINDS, Verdict};
 use plainsight_integration::shapes::Mode;
 use stage::{Fact, Stage};
 
-/// Callers with the verdict `reject` that STRICT serves: they hold a certificate of the mesh, but use their own TLS, which
-/// PERMISSIVE passes through. STRICT terminates that TLS and requests the certificate. A PERMISSIVE listener cannot see
-/// it: in TLS 1.3 the client's certificate is encrypted, and no server requested it.
+/// Callers with the verdict `reject` that STRICT serves: they hold a certificate of the mesh, but use their own TLS,
+/// which PERMISSIVE passes through. STRICT terminates that TLS and requests the certificate. A PERMISSIVE listener
+/// cannot see it: in TLS 1.3 the client's certificate is encrypted, and no server requested it.
 const EXCEPTIONS: [&str; 4] = [
     "its own TLS 1.2, holding a mesh certificate",
     "its own TLS 1.3, holding a mesh certificate",

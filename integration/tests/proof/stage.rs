@@ -27,7 +27,7 @@ pub struct Stage {
     envoy: Envoy,
     sidecar: Sidecar,
     ports: Vec<Port>,
-    /// One identity per kind, so that each kind of mutual TLS peer has a series of its own.
+    /// One identity per kind, so each kind of mutual TLS peer has its own series.
     identities: Vec<Identity>,
     foreign: Identity,
     without_uri: Identity,
@@ -163,9 +163,9 @@ impl Stage {
     pub async fn expect(&self, lines: &[String]) -> Scrape {
         self.envoy
             .scrape_until("exactly the expected counts", |scrape| {
-                let came = crate::expected::counted(scrape);
-                let missing: Vec<_> = lines.iter().filter(|line| !came.contains(line)).collect();
-                let surplus: Vec<_> = came.iter().filter(|line| !lines.contains(line)).collect();
+                let actual = crate::expected::counted(scrape);
+                let missing: Vec<_> = lines.iter().filter(|line| !actual.contains(line)).collect();
+                let surplus: Vec<_> = actual.iter().filter(|line| !lines.contains(line)).collect();
                 anyhow::ensure!(
                     missing.is_empty() && surplus.is_empty(),
                     "missing: {missing:#?}, surplus: {surplus:#?}"
@@ -237,7 +237,7 @@ fn principal(index: usize) -> String {
     format!("spiffe://cluster.local/ns/shop/sa/kind-{index}")
 }
 
-/// Each kind comes from an address of its own.
+/// Each kind has its own source address.
 pub fn source(index: usize, kind: &Kind) -> IpAddr {
     match kind.does {
         Does::CallOverIpv6 => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16]),
