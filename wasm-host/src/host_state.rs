@@ -4,7 +4,6 @@ use crate::{
     Status,
     facts::{Answer, Connection, Facts, Headers},
     metric_store::{Kind, MetricStore},
-    shared_values::SharedValues,
     tally::Tally,
 };
 use std::{
@@ -17,7 +16,6 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub metrics: MetricStore,
-    pub shared: SharedValues,
     /// Nanoseconds since the epoch.
     pub clock: Rc<Cell<u64>>,
     pub node: Rc<RefCell<Facts>>,
@@ -74,7 +72,6 @@ pub(crate) struct HostState {
     /// Property paths in the order they were asked for, elements joined by dots; kept when `Some`.
     pub asked: Option<Vec<String>>,
     pub interference: Option<Interference>,
-    pub before_shared_write: Option<Box<dyn FnOnce()>>,
 }
 
 impl HostState {
@@ -94,7 +91,6 @@ impl HostState {
             logs: Vec::new(),
             asked: None,
             interference: None,
-            before_shared_write: None,
         }
     }
 
