@@ -25,12 +25,17 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts `binary` with this bootstrap and one worker, on this CPU alone if one is named, and waits until it
-    /// serves.
+    /// Starts `binary` with this bootstrap and this many workers, on this CPU alone if one is named, and waits until
+    /// it serves.
     ///
     /// # Errors
     /// It cannot be started, ends, or does not serve in time; the end of its log is in the error.
-    pub fn start(binary: &Path, bootstrap: &Value, cpu: Option<usize>) -> Result<Self> {
+    pub fn start(
+        binary: &Path,
+        bootstrap: &Value,
+        cpu: Option<usize>,
+        workers: u32,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("bootstrap.json");
         fs::write(&config, serde_json::to_vec_pretty(bootstrap)?)?;
@@ -51,7 +56,8 @@ impl Envoy {
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .args(["--concurrency", "1", "--disable-hot-restart"])
+            .args(["--concurrency", &workers.to_string()])
+            .arg("--disable-hot-restart")
             .args(["--log-level", "warning"])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -135,6 +141,12 @@ impl Envoy {
             .filter(|(_, value)| value.bytes().all(|byte| byte.is_ascii_digit()))
             .map(|(name, value)| Ok((name.to_owned(), value.parse()?)))
             .collect()
+    }
+
+    /// Envoy's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
     }
 
     /// The CPU time of all of Envoy's threads so far.

@@ -6,13 +6,12 @@
 pub mod backend;
 pub mod bootstrap;
 pub mod certificates;
-pub mod chart;
 pub mod envoy;
 pub mod estimate;
-pub mod floor;
 pub mod goals;
 pub mod load;
 pub mod machine;
+pub mod memory;
 pub mod report;
 pub mod rig;
 pub mod schedstat;
