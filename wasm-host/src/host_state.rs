@@ -53,6 +53,8 @@ pub(crate) enum Map {
 
 pub(crate) struct HostState {
     pub process: Process,
+    /// The `vm_id` of the VM's configuration. Istio leaves it empty.
+    pub vm_id: String,
     pub streams: BTreeMap<u32, Stream>,
     /// Open connections by the host's own number, whatever `connection.id` they show.
     pub connections: BTreeMap<u64, Connection>,
@@ -78,6 +80,7 @@ impl HostState {
     pub fn new(process: Process) -> Self {
         Self {
             process,
+            vm_id: String::new(),
             streams: BTreeMap::new(),
             connections: BTreeMap::new(),
             current: 0,
@@ -97,6 +100,9 @@ impl HostState {
     /// The answer to a property path in its form on the wire: the stream's own, its connection's,
     /// the listener's, the node's.
     pub fn property(&self, path: &[u8]) -> Answer {
+        if path == b"plugin_vm_id" {
+            return Answer::Bytes(self.vm_id.as_bytes().to_vec());
+        }
         let stream = self.streams.get(&self.current);
         let connection = stream
             .and_then(|stream| stream.connection)

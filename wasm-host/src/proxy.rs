@@ -90,7 +90,17 @@ impl Proxy {
     ///
     /// An import that Envoy does not offer, no allocator, or a trap while starting.
     pub fn worker(&self) -> Result<Vm> {
-        let state = HostState::new(self.process.clone());
+        self.worker_of("")
+    }
+
+    /// The same for a VM configuration with a `vm_id`: plugins of another one have VMs of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::worker`].
+    pub fn worker_of(&self, vm_id: &str) -> Result<Vm> {
+        let mut state = HostState::new(self.process.clone());
+        state.vm_id = vm_id.to_owned();
         let mut store = Store::new(self.module.engine(), state);
         // Refused where fuel is not metered.
         let _ = store.set_fuel(u64::MAX);

@@ -56,7 +56,16 @@ impl Sidecar {
     ///
     /// A trap.
     pub fn on(proxy: Proxy, configuration: &str) -> Result<Self> {
-        let mut vm = proxy.worker()?;
+        let vm = proxy.worker()?;
+        Self::in_vm(proxy, vm, configuration)
+    }
+
+    /// A worker of `proxy` that is there already.
+    ///
+    /// # Errors
+    ///
+    /// A trap.
+    pub fn in_vm(proxy: Proxy, mut vm: Vm, configuration: &str) -> Result<Self> {
         let network = vm.plugin(configuration)?;
         let http = vm.plugin(configuration)?;
         Ok(Self {

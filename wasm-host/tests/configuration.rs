@@ -43,14 +43,26 @@ fn problems_of_different_plugins_add_up() {
 #[test]
 fn plugins_in_two_vms_do_not_overwrite_each_other() {
     let proxy = real_module().unwrap();
-    let mut faulty = Sidecar::on(proxy.clone(), THREE_PROBLEMS).unwrap();
-    let mut valid = Sidecar::on(proxy, "{}").unwrap();
+    let other = proxy.worker_of("canary").unwrap();
+    let mut valid = Sidecar::in_vm(proxy.clone(), other, "{}").unwrap();
+    let mut faulty = Sidecar::on(proxy, THREE_PROBLEMS).unwrap();
     assert_eq!(in_force(&mut [&mut faulty, &mut valid]), 3);
     assert_eq!(in_force(&mut [&mut valid, &mut faulty]), 3);
     valid.reconfigure(r#"{"nosuch": 1, "another": 2}"#).unwrap();
     assert_eq!(in_force(&mut [&mut faulty, &mut valid]), 5);
     faulty.reconfigure("{}").unwrap();
     assert_eq!(in_force(&mut [&mut faulty, &mut valid]), 2);
+}
+
+#[test]
+fn workers_with_the_same_problems_count_them_once() {
+    let proxy = real_module().unwrap();
+    let mut first = Sidecar::on(proxy.clone(), THREE_PROBLEMS).unwrap();
+    let mut second = Sidecar::on(proxy, THREE_PROBLEMS).unwrap();
+    assert_eq!(in_force(&mut [&mut first, &mut second]), 3);
+    first.reconfigure("{}").unwrap();
+    second.reconfigure("{}").unwrap();
+    assert_eq!(in_force(&mut [&mut first, &mut second]), 0);
 }
 
 #[test]
