@@ -170,7 +170,7 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell either way.
+        // It may have ended by itself; errors are ignored.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

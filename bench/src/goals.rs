@@ -1,4 +1,4 @@
-//! The goals, the ratios they speak of, and whether a run meets them.
+//! The goals, their ratios, and whether a run meets them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +11,7 @@ use crate::variant::{CROWD, Cell, Filter, Workload};
 /// CPU microseconds per unit, round by round, of each cell.
 pub type Costs = BTreeMap<Cell, Vec<f64>>;
 
-/// Below this number of rounds the noise cannot be told, so nothing is judged.
+/// Below this number of rounds the noise cannot be estimated, so nothing is judged.
 pub const ENOUGH_ROUNDS: usize = 15;
 
 /// A quotient of costs.
@@ -68,7 +68,7 @@ impl fmt::Display for Bound {
 /// One goal.
 #[derive(Clone, Copy, Debug)]
 pub struct Goal {
-    /// What the ratio says.
+    /// The meaning of the ratio.
     pub what: &'static str,
     /// The ratio.
     pub ratio: Ratio,
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn every_goal_speaks_of_cells_that_a_full_run_measures() {
+    fn a_full_run_measures_the_cells_of_every_goal() {
         let every = crate::variant::cells(&Workload::ALL, false);
         let costs: Costs = every
             .into_iter()

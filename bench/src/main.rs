@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_measures_everything_unless_told_otherwise() {
+    fn a_run_measures_everything_by_default() {
         let arguments = parse(&[]).unwrap();
         assert_eq!(arguments.rounds, ENOUGH_ROUNDS);
         assert_eq!(arguments.workloads, Workload::ALL);

@@ -99,7 +99,7 @@ fn judged(what: &'static str, bound: Bound, ratio: Estimate) -> Judged {
 /// A goal with what came.
 #[derive(Debug, Serialize)]
 pub struct Judged {
-    /// What the ratio says.
+    /// The meaning of the ratio.
     pub what: &'static str,
     /// What it must be.
     pub goal: String,
@@ -162,7 +162,7 @@ impl Report {
         }
     }
 
-    /// The goals that are missed by more than the noise; none when there were too few rounds to tell.
+    /// The goals that are missed by more than the noise; none with too few rounds.
     pub fn missed(&self) -> impl Iterator<Item = &Judged> {
         self.goals
             .iter()

@@ -64,14 +64,14 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     if !report.judged {
         writeln!(
             text,
-            "\n{} rounds are too few to tell the noise: a trial, the goals are shown and not judged",
+            "\n{} rounds are too few to estimate the noise: a trial, the goals are shown and not judged",
             report.rounds
         )?;
     }
     Ok(())
 }
 
-/// The lines for whoever runs sidecars.
+/// The lines for operators.
 fn write_sidecar(text: &mut String, sidecar: &Sidecar) -> std::fmt::Result {
     let lines = [
         ("mutual TLS", sidecar.mutual_tls_percent, "% of a core"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_says_that_it_judges_nothing() {
+    fn a_trial_judges_nothing() {
         assert!(render(&made_up(2)).contains("2 rounds are too few"));
         assert!(!render(&made_up(15)).contains("too few"));
     }

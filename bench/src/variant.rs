@@ -17,7 +17,7 @@ pub enum Filter {
     Lua,
     /// plainsight's NETWORK plugin alone.
     NetworkOnly,
-    /// Both plugins of plainsight: the installation that the goals speak of.
+    /// Both plugins of plainsight: the installation of the goals.
     Both,
     /// Both plugins of another build of plainsight, to show what a change is worth.
     Before,
@@ -37,7 +37,7 @@ impl Filter {
         }
     }
 
-    /// The word in listener names, where only letters and dashes may stand.
+    /// The name in listener names: letters and dashes only.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -117,7 +117,7 @@ pub enum Workload {
     Open(usize),
 }
 
-/// The connections that the callers of [`Workload::Callers`] share, whatever their number: only the callers differ.
+/// The connections that the callers of [`Workload::Callers`] share: the same for any number of callers.
 pub const CALLER_CONNECTIONS: usize = 1_000;
 
 /// The idle connections of the crowded [`Workload::Open`].

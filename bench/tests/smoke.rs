@@ -1,4 +1,4 @@
-//! The bench's loads on a real Envoy: what they say they did is what Envoy and plainsight counted. Nothing is timed.
+//! The bench's loads on a real Envoy: their counts equal those of Envoy and plainsight. Nothing is timed.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -114,7 +114,7 @@ async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
     )
     .await;
 
-    // wrk ends by the clock, in the middle of its last requests, so Envoy says how many there were.
+    // wrk ends by the clock, in the middle of its last requests, so the count is Envoy's.
     let served = in_turns(&rig, Workload::Http1, Limit::Time(Duration::from_secs(1))).await;
     for (listener, served) in listeners.into_iter().zip(served) {
         let total = envoys(&rig, listener, "downstream_rq_total");
@@ -217,7 +217,7 @@ async fn bytes_arrive_whole_through_the_network_plugin_in_either_direction() {
 }
 
 #[tokio::test]
-async fn the_bench_speaks_for_as_many_callers_as_it_says() {
+async fn the_bench_has_as_many_callers_as_it_claims() {
     let chain = Chain::Callers(100);
     let listener = Listener {
         chain,

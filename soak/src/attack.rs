@@ -194,7 +194,7 @@ impl Attack {
     }
 
     /// Each worker names as many as the cap allows. The kernel spreads connections over the workers, so with four
-    /// times as many names every worker has met enough of them.
+    /// times as many names every worker gets enough of them.
     fn cap_is_reached(&self, what: &str, named: usize, tried: u32) -> anyhow::Result<()> {
         let most = self.bound.names();
         ensure!(

@@ -1,4 +1,4 @@
-//! How many series a proxy can have, whatever callers do.
+//! The maximum number of series of a proxy under attack.
 //!
 //! Each worker has limits of its own. With C = `maxCallers`, P = 64 ports with their own label, and T = 3 kinds of
 //! traffic, a worker has at most:

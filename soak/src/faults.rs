@@ -211,7 +211,7 @@ pub async fn remove_and_add(plan: Plan) -> anyhow::Result<Report> {
 /// The configuration becomes faulty and good again.
 ///
 /// # Errors
-/// As [`remove_and_add`], or `plainsight_config_errors` does not tell.
+/// As [`remove_and_add`], or `plainsight_config_errors` is wrong.
 pub async fn reconfigure(plan: Plan) -> anyhow::Result<Report> {
     let stages = &[
         ("good", Counted::Exactly),

@@ -19,15 +19,15 @@ use crate::wire::Dial;
 /// How much load.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    /// At least so many rounds,
+    /// The minimum number of rounds.
     pub rounds: u32,
-    /// and as many as fit into this time.
+    /// The minimum time.
     pub at_least: Duration,
-    /// Each kind of conversation so often per round.
+    /// Conversations of each kind per round.
     pub each: u32,
-    /// So many conversations at the same time.
+    /// Conversations at the same time.
     pub at_once: usize,
-    /// So many connections of each kind stay open for a whole round.
+    /// Connections of each kind that stay open for a whole round.
     pub held: usize,
     /// With plainsight; without, nothing is counted, and the memory is that of Envoy alone.
     pub plainsight: bool,
@@ -56,7 +56,7 @@ const KIB_PER_CONNECTION: u64 = 2;
 /// And so much for the start.
 const SLACK_KIB: u64 = 16 * 1024;
 
-/// Source addresses of plaintext clients: few, so that every worker has met all of them soon.
+/// Source addresses of plaintext clients: few, so that every worker has seen all of them soon.
 const SOURCES: u32 = 20;
 
 /// Runs the load.
@@ -166,7 +166,7 @@ async fn hold_open(
     Ok((held, counts))
 }
 
-/// All conversations of a round, mixed, so many at once.
+/// All conversations of a round, mixed.
 async fn converse(ports: Ports, mesh: &Arc<Mesh>, plan: Plan) -> anyhow::Result<Tally> {
     let places = Arc::new(Semaphore::new(plan.at_once));
     let mut open = JoinSet::new();

@@ -61,7 +61,7 @@ impl AddAssign for Tally {
 }
 
 impl Tally {
-    /// Takes so many requests that Envoy did not answer out of those that must be counted.
+    /// Moves requests that Envoy left unanswered from those that must be counted to those that may be.
     pub fn cut_short(&mut self, mutual_tls: bool, unanswered: u64) {
         let counts = if mutual_tls {
             &mut self.mutual_tls

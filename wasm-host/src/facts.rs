@@ -6,7 +6,7 @@
 use crate::Status;
 use std::collections::BTreeMap;
 
-/// What the host says when a property is asked for.
+/// The host's answer to a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Status Ok and these bytes; no bytes is an empty value, not an absent one.
@@ -47,7 +47,7 @@ impl Facts {
         self.answers.get(path)
     }
 
-    /// Takes over everything that `others` says.
+    /// Adds the answers of `others`, which take precedence.
     pub fn extend(&mut self, others: &Self) {
         for (path, answer) in &others.answers {
             self.answers.insert(path.clone(), answer.clone());
@@ -130,7 +130,7 @@ impl Connection {
         self
     }
 
-    /// The same connection with one answer scripted, whatever the handshake says.
+    /// The same connection with one answer scripted, before and after the handshake.
     pub fn answering(mut self, path: &[&str], answer: Answer) -> Self {
         self.facts.set(path, answer.clone());
         self.after_handshake.set(path, answer);

@@ -1,4 +1,4 @@
-//! What one VM's host knows: contexts, the callback under way, counts, logs, scripted failures.
+//! The host's state of one VM: contexts, the running callback, counts, logs, scripted failures.
 
 use crate::{
     Status,
@@ -56,7 +56,7 @@ pub(crate) struct HostState {
     /// The `vm_id` of the VM's configuration. Istio leaves it empty.
     pub vm_id: String,
     pub streams: BTreeMap<u32, Stream>,
-    /// Open connections by the host's own number, whatever `connection.id` they show.
+    /// Open connections by the host's own number, which is not their `connection.id`.
     pub connections: BTreeMap<u64, Connection>,
     /// The context whose callback runs; 0 when none does.
     pub current: u32,

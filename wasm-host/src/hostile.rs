@@ -1,4 +1,4 @@
-//! Hostile input for the real module: whatever a host could answer and a caller or operator could write.
+//! Hostile input for the real module: any answer of a host, any bytes of a caller or an operator.
 //!
 //! A round is one VM with one configuration and [`CASES_PER_ROUND`] cases; a case is a connection and what happens on it. Every
 //! round is made from a seed and its number alone, so that one that failed can be played again.
@@ -115,7 +115,7 @@ impl<'p> Hostile<'p> {
         let http = vm.plugin(&configuration.json)?;
         ensure!(
             network.configured && http.configured,
-            "proxy_on_configure: said false"
+            "proxy_on_configure: returned false"
         );
         let mut round = Round {
             vm,
@@ -226,7 +226,7 @@ fn interference(mood: Mood, seed: u64, noted: Rc<RefCell<Noted>>) -> Option<crat
         if status != Status::OK {
             noted.refused += 1;
         }
-        // 1 and 7 (NotFound, Empty) say "absent"; what is absent is no error.
+        // 1 and 7 (NotFound, Empty) mean absent, which is no error.
         if is_property && ![0, 1, 7].contains(&status.0) {
             noted.property_errors += 1;
         }
@@ -243,7 +243,7 @@ struct Round {
     replaces: bool,
 }
 
-/// What a forged header says.
+/// The value of a forged header.
 const FORGED: &str = "mutual_tls;strict=allow;principal=\"spiffe://forged\"";
 
 impl Round {

@@ -1,6 +1,6 @@
 //! The functions that the module may import from `env`, with the semantics of Envoy.
 //!
-//! Bytes for the module are written where the module's own allocator says, so a call that hands bytes over re-enters the VM:
+//! Bytes for the module are written into memory from the module's own allocator, so a call that returns bytes re-enters the VM:
 //! <https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/include/proxy-wasm/wasm.h> (`copyToPointerSize`).
 
 use crate::{
@@ -14,7 +14,7 @@ use wasmi::{Caller, Extern, Linker, Memory};
 
 type Host<'a> = Caller<'a, HostState>;
 
-/// What a host call comes to: nothing more to say, or the status that ends it.
+/// The result of a host call: a value, or the status that ends it.
 type Answered<T> = std::result::Result<T, Status>;
 
 fn memory(host: &Host) -> Answered<Memory> {

@@ -2,7 +2,7 @@
 //!
 //! [`Proxy`] is the process, [`Vm`] one of its workers; connections, requests, statuses and the clock are scripted, so that a
 //! test is noise-free and can show what a real Envoy shows rarely: an undecodable property, a full table, a killed VM.
-//! The module is interpreted by `wasmi`. This crate knows Envoy and Istio, and nothing of the filter inside the module.
+//! The module is interpreted by `wasmi`. This crate plays Envoy and Istio; it depends on nothing of the filter inside the module.
 
 mod facts;
 mod host_state;

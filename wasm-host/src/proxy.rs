@@ -14,7 +14,7 @@ use std::{
 };
 use wasmi::{Config, Engine, Linker, Module, Store};
 
-/// The export that says which ABI a module speaks.
+/// The export that declares the ABI of a module.
 const ABI: &str = "proxy_abi_version_0_2_1";
 
 /// A process that runs one module on any number of workers. A clone is the same process.
@@ -31,7 +31,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// The bytes are no module, or it does not speak ABI 0.2.1.
+    /// The bytes are no module, or one of another ABI than 0.2.1.
     pub fn load(wasm: &[u8]) -> Result<Self> {
         Self::load_in(&Engine::default(), wasm)
     }
@@ -125,12 +125,12 @@ impl Proxy {
         &self.process.metrics
     }
 
-    /// Replaces what the proxy says of itself.
+    /// Replaces the node metadata.
     pub fn set_node(&self, facts: Facts) {
         *self.process.node.borrow_mut() = facts;
     }
 
-    /// Replaces what the listener says of itself.
+    /// Replaces the facts of the listener.
     pub fn set_listener(&self, facts: Facts) {
         *self.process.listener.borrow_mut() = facts;
     }

@@ -7,7 +7,7 @@
 pub struct Status(pub u32);
 
 impl Status {
-    /// The call did what it says.
+    /// The call succeeded.
     pub const OK: Self = Self(0);
     /// The property, metric, or header does not exist.
     pub const NOT_FOUND: Self = Self(1);

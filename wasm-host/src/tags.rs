@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn unanchored_regexes_find_labels_inside_values_that_nobody_made_safe() {
+    fn unanchored_regexes_find_labels_inside_unencoded_values() {
         let stock = TagRegexes::stock().unwrap();
         let exposed = stock
             .expose("tag.source_principal=spiffe://cache.foo.bar/rbac.allowed;.name")

@@ -22,7 +22,7 @@ const PAGE: u64 = 65_536;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plugin {
     root: u32,
-    /// What `proxy_on_configure` said. Envoy would not start with `false`.
+    /// The result of `proxy_on_configure`. Envoy would not start with `false`.
     pub configured: bool,
 }
 
@@ -139,7 +139,7 @@ impl Vm {
         Ok(Some(result.cast_unsigned()))
     }
 
-    /// Runs a callback of a stream, which has to say Continue.
+    /// Runs a callback of a stream, which has to return Continue.
     fn stream(&mut self, name: &'static str, context: u32, rest: &[u32]) -> Result<()> {
         let action = self.enter(name, context, rest)?.unwrap_or_default();
         ensure!(action == 0, "{name}: action: not Continue (0): {action}");

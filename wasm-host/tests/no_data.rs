@@ -32,7 +32,7 @@ fn closed(connection: &Connection, by: ClosedBy) -> Scrape {
 }
 
 #[test]
-fn a_certificate_problem_is_a_failed_handshake_whoever_closes() {
+fn a_certificate_problem_is_a_failed_handshake_whichever_side_closes() {
     for by in [ClosedBy::Envoy, ClosedBy::Client] {
         let scrape = closed(&tls(Some(NO_CERTIFICATE)), by);
         let labels = [

@@ -183,7 +183,7 @@ fn counters_continue_in_the_next_vm() {
 }
 
 #[test]
-fn a_hundred_thousand_addresses_leave_as_many_series_as_the_bound_says() {
+fn a_hundred_thousand_addresses_stay_within_the_bound_of_series() {
     const CALLERS: u32 = 100_000;
     let proxy = real_module().unwrap();
     let most: u32 = 100;

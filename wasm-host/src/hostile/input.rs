@@ -183,7 +183,7 @@ pub(super) fn connection(rng: &mut impl Rng) -> Connection {
     }
 }
 
-/// A configuration, and what can still be said of it.
+/// A configuration, and whether it leaves the request header alone.
 pub(super) struct Configuration {
     pub json: Vec<u8>,
     is_plain: bool,
