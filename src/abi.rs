@@ -28,6 +28,12 @@ pub const GAUGE: u32 = 1;
 pub const CONTINUE: u32 = 0;
 /// `proxy_peer_type_t`: closed by Envoy.
 pub const LOCAL: u32 = 1;
+/// `proxy_log_level_t`: info.
+pub const INFO: u32 = 2;
+/// `proxy_log_level_t`: warn.
+pub const WARN: u32 = 3;
+/// `proxy_log_level_t`: error.
+pub const ERROR: u32 = 4;
 
 #[cfg(target_arch = "wasm32")]
 pub use wasm::*;

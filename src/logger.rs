@@ -1,9 +1,10 @@
 //! The logger behind the `log` facade: each record becomes one line of Envoy's log.
 
+use crate::abi::{ERROR, INFO, WARN};
 use crate::new_caller;
 use log::{Level, Log, Metadata, Record};
 
-/// Where a line goes; levels as proxy-wasm numbers them (`proxy_log_level_t`).
+/// Where a line goes, with its `proxy_log_level_t`.
 pub type Sink = fn(level: u32, line: &str);
 
 /// A logger.
@@ -17,11 +18,10 @@ impl Log for Logger {
 
     fn log(&self, record: &Record<'_>) {
         let level = match record.level() {
-            Level::Trace => 0,
-            Level::Debug => 1,
-            Level::Info => 2,
-            Level::Warn => 3,
-            Level::Error => 4,
+            Level::Error => ERROR,
+            Level::Warn => WARN,
+            // The `log` crate is compiled without the levels below.
+            Level::Info | Level::Debug | Level::Trace => INFO,
         };
         if record.target() == new_caller::LOG_TARGET {
             (self.0)(level, &record.args().to_string());
