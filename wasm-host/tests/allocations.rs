@@ -67,12 +67,7 @@ impl Host for QuietHost {
         hand_over((name == "user-agent").then_some(b"curl/8.5"), into)
     }
 
-    fn replace_header(
-        &mut self,
-        _map: HeaderMap,
-        _name: &str,
-        _value: &str,
-    ) -> Result<(), Status> {
+    fn replace_header(&mut self, _map: HeaderMap, _name: &str, _value: &str) -> Result<(), Status> {
         Ok(())
     }
 

@@ -126,7 +126,8 @@ fn an_undecodable_property_is_an_error_and_never_plaintext() {
         (&["connection", "tls_version"], broken),
     ] {
         let mut sidecar = Sidecar::start("{}").unwrap();
-        let connection = plaintext("10.0.0.7:1").answering(path, answer.clone());
+        let tls = Connection::tls_without_certificate("10.0.0.7:1", HERE);
+        let connection = tls.answering(path, answer.clone());
         let accepted = sidecar.connect(&connection).unwrap();
         let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
         let scrape = sidecar.scrape().unwrap();
@@ -204,8 +205,9 @@ fn connections_of_more_than_64_live_plugins_are_counted() {
 fn a_request_of_an_unclassified_connection_replaces_the_header_and_counts_one_error() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let refused = Answer::Refused(Status::INTERNAL_FAILURE);
-    let unread =
-        plaintext("10.0.0.7:1").answering(&["connection", "uri_san_peer_certificate"], refused);
+    let mut unread = Connection::tls_without_certificate("10.0.0.7:1", HERE)
+        .answering(&["connection", "uri_san_peer_certificate"], refused);
+    unread.facts.extend(&unread.after_handshake);
     let unseen = sidecar.vm.accept(&unread);
     let forged = Request::get("curl").header(HEADER, "mutual_tls;strict=allow");
     let exchange = sidecar.vm.request(sidecar.http, unseen, &forged).unwrap();
