@@ -1,5 +1,7 @@
 //! The result of a run, as in `bench.json` and in the table.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use crate::estimate::{Estimate, median};
@@ -31,6 +33,8 @@ pub struct Report {
     pub sidecar: Sidecar,
     /// The cells, load by load.
     pub cells: Vec<Row>,
+    /// Resident MiB of each round, by filter.
+    pub memory: BTreeMap<&'static str, Vec<f64>>,
 }
 
 /// What plainsight costs a sidecar. Absent where it was not measured.
@@ -159,6 +163,10 @@ impl Report {
             goals: goals.chain(memory_goal).collect(),
             sidecar: Sidecar::new(costs, memory),
             cells: cells.collect(),
+            memory: memory
+                .iter()
+                .map(|(filter, mib)| (filter.as_str(), mib.clone()))
+                .collect(),
         }
     }
 
@@ -250,6 +258,8 @@ pub(crate) mod tests {
         assert_eq!(json["envoy"], "1.40.0");
         assert_eq!(json["machine"]["cpus"], 2);
         assert_eq!(json["cells"][0]["rounds"].as_array().unwrap().len(), 15);
+        let memory = json["memory"]["plainsight, both"].as_array().unwrap();
+        assert_eq!(memory.len(), 15);
         assert_eq!(json["goals"].as_array().unwrap().len(), GOALS.len() + 1);
     }
 

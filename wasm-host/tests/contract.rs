@@ -237,6 +237,27 @@ fn an_outbound_listener_is_ignored() {
     }
 }
 
+// Measured on Envoy 1.40.0: an inbound and an outbound listener with the same plugins share the plugin contexts.
+#[test]
+fn the_direction_is_that_of_the_connection_and_not_of_the_plugin() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let direction = ["xds", "listener_direction"];
+    for (number, direction_of) in [2_i64, 1, 2, 1].into_iter().enumerate() {
+        let source = format!("10.0.0.{number}:1");
+        let connection = plaintext(&source).with(&direction, direction_of.to_le_bytes());
+        let accepted = sidecar.connect(&connection).unwrap();
+        let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
+        let is_inbound = direction_of == 1;
+        let headers = answered.exchange.values(HEADER).len();
+        assert_eq!(headers, usize::from(is_inbound), "connection {number}");
+        sidecar.vm.close(accepted).unwrap();
+    }
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(CONNECTIONS, &[]), 2);
+    assert_eq!(scrape.sum(REQUESTS, &[]), 2);
+    assert_eq!(scrape.sum(ERRORS, &[]), 0);
+}
+
 #[test]
 fn a_forwarded_address_is_not_trusted() {
     let mut sidecar = Sidecar::start("{}").unwrap();
