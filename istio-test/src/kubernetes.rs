@@ -30,7 +30,7 @@ use selector::Selector;
 use store::{Store, collection};
 
 /// The kinds that tests write: kind, group, plural name, whether it has a namespace.
-const KINDS: [(&str, &str, &str, bool); 12] = [
+const KINDS: [(&str, &str, &str, bool); 13] = [
     ("Namespace", "", "namespaces", false),
     ("Node", "", "nodes", false),
     ("Pod", "", "pods", true),
@@ -42,6 +42,12 @@ const KINDS: [(&str, &str, &str, bool); 12] = [
         "PeerAuthentication",
         "security.istio.io",
         "peerauthentications",
+        true,
+    ),
+    (
+        "AuthorizationPolicy",
+        "security.istio.io",
+        "authorizationpolicies",
         true,
     ),
     ("Sidecar", "networking.istio.io", "sidecars", true),

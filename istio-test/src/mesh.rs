@@ -6,7 +6,6 @@ mod registry;
 mod sidecar;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -19,7 +18,8 @@ use crate::kubernetes::Kubernetes;
 use crate::network::Namespace;
 use control_plane::ControlPlane;
 use registry::Registry;
-pub use sidecar::{LabelList, Sidecar};
+use serde_json::Value;
+pub use sidecar::Sidecar;
 
 /// The address of everything outside the workload.
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
@@ -48,7 +48,7 @@ impl Port {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Auto, Self::Undeclared];
 
-    /// The target port. The one that `3-workload-strict-except-port.yaml` excepts is [`Port::Tcp`]'s.
+    /// The target port. [`Port::Tcp`]'s is the one that [`crate::strict::WORKLOAD_EXCEPT_PORT`] leaves open.
     pub const fn number(self) -> u16 {
         match self {
             Self::Http => 8080,
@@ -64,7 +64,7 @@ impl Port {
     }
 }
 
-/// A running mesh with the workload `checkout` in the namespace `shop`, as `envoy-config/istio` names it.
+/// A running mesh with the workload `checkout` in the namespace `shop`.
 pub struct Mesh {
     /// The API that istiod reads.
     pub kubernetes: Kubernetes,
@@ -126,22 +126,18 @@ impl Mesh {
     ///
     /// # Errors
     /// It did not become ready; the message holds its log's end and istiod's.
-    pub async fn start_sidecar(&mut self, labels: LabelList) -> anyhow::Result<Sidecar> {
-        let sidecar = Sidecar::start(self, labels).await;
+    pub async fn start_sidecar(&mut self) -> anyhow::Result<Sidecar> {
+        let sidecar = Sidecar::start(self).await;
         sidecar.with_context(|| format!("istiod:\n{}", self.control_plane.log_tail()))
     }
 
-    /// The image as this mesh's registry serves it, by digest: what takes the place of the manifests' `url`.
-    pub fn image(&self) -> &str {
-        self.registry.image()
-    }
-
-    /// An overlay of `envoy-config/istio`, rendered by Kustomize, with this mesh's image.
+    /// The chart's plugins with these values and this mesh's image.
     ///
     /// # Errors
-    /// Kustomize refuses it.
-    pub fn overlay(&self, path: &Path) -> anyhow::Result<String> {
-        Ok(with_image(&crate::program::kustomize(path)?, self.image()))
+    /// Helm refuses them.
+    pub fn plugins(&self, mut values: Value) -> anyhow::Result<String> {
+        values["image"] = self.registry.image();
+        crate::chart::plugins(values)
     }
 
     /// A call from outside, from an address that is the caller's own.
@@ -166,24 +162,24 @@ impl Mesh {
     /// # Errors
     /// Nobody listens.
     pub async fn scrape_text(&self) -> anyhow::Result<String> {
+        self.get_metrics("/stats/prometheus").await
+    }
+
+    /// What the sidecar's port for Prometheus answers to a path.
+    ///
+    /// # Errors
+    /// Nobody listens.
+    pub async fn get_metrics(&self, path: &str) -> anyhow::Result<String> {
         let caller = Caller::http1(&OUTSIDE.to_string());
+        let path = path.to_owned();
         let reply = self
             .outside
             .run(async move {
                 caller
-                    .get((POD, sidecar::PROMETHEUS_PORT).into(), "/stats/prometheus")
+                    .get((POD, sidecar::PROMETHEUS_PORT).into(), &path)
                     .await
             })
             .await?;
         Ok(String::from_utf8_lossy(&reply.body).into_owned())
     }
-}
-
-/// A rendered manifest with `image` in place of the one that stands in the repository.
-pub fn with_image(yaml: &str, image: &str) -> String {
-    let zeros = "0".repeat(64);
-    yaml.replace(
-        &format!("oci://registry.example.com/plainsight@sha256:{zeros}"),
-        image,
-    )
 }

@@ -163,21 +163,3 @@ pub fn run(namespace: &Namespace, folder: &Path, command: &[&str]) -> anyhow::Re
     );
     Ok(said)
 }
-
-/// What Kustomize makes of a folder.
-///
-/// # Errors
-/// It refuses the folder.
-pub fn kustomize(path: &Path) -> anyhow::Result<String> {
-    let output = Command::new(istio("kustomize")?)
-        .arg("build")
-        .arg(path)
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "kustomize: {}: {}",
-        path.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
-}

@@ -6,8 +6,9 @@ use plainsight_integration::callers::Caller;
 use plainsight_integration::eventually::eventually;
 use plainsight_integration::exposition::Scrape;
 
-use crate::mesh::{LabelList, Mesh, Port, Sidecar, caller_address};
-use crate::repository::{manifest, root};
+use serde_json::{Value, json};
+
+use crate::mesh::{Mesh, Port, Sidecar, caller_address};
 
 /// The number of the caller that waits are made with; no other caller has it.
 const CANARY: u8 = 254;
@@ -23,34 +24,35 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// `1-mesh-permissive.yaml` applied, the sidecar ready, no filter yet.
+    /// A workload without any PeerAuthentication, which is PERMISSIVE; the sidecar ready, no filter yet.
     ///
     /// # Errors
     /// Something did not start; the message holds its log's end.
-    pub async fn without_filter(labels: LabelList) -> anyhow::Result<Self> {
+    pub async fn without_filter() -> anyhow::Result<Self> {
         let mut mesh = Mesh::start().await?;
-        mesh.kubernetes
-            .apply(&manifest("peer-authentication/1-mesh-permissive.yaml")?)?;
-        let sidecar = mesh.start_sidecar(labels).await?;
+        let sidecar = mesh.start_sidecar().await?;
         Ok(Self { mesh, sidecar })
     }
 
-    /// The same with the overlay of one workload, at work on every port; `configuration` are the lines of its
-    /// `pluginConfig`.
+    /// The same with the chart's canary at work on every port, and these values besides.
     ///
     /// # Errors
     /// As above, or the filter does not count.
-    pub async fn start(labels: LabelList, configuration: &[&str]) -> anyhow::Result<Self> {
-        let stage = Self::without_filter(labels).await?;
-        let overlay = stage
-            .mesh
-            .overlay(&root().join("envoy-config/istio/overlays/workload"))?;
-        stage
-            .mesh
-            .kubernetes
-            .apply(&configured(&overlay, configuration))?;
+    pub async fn start(values: Value) -> anyhow::Result<Self> {
+        let stage = Self::without_filter().await?;
+        stage.install(canary_values(values))?;
         stage.until_the_filter_counts().await?;
         Ok(stage)
+    }
+
+    /// Applies the chart's plugins and returns what was applied.
+    ///
+    /// # Errors
+    /// Helm refuses the values.
+    pub fn install(&self, values: Value) -> anyhow::Result<String> {
+        let rendered = self.mesh.plugins(values)?;
+        self.mesh.kubernetes.apply(&rendered)?;
+        Ok(rendered)
     }
 
     /// Waits until every connection and every request counts, on every port.
@@ -113,24 +115,24 @@ impl Stage {
     /// It did not come into force.
     pub async fn declare(
         &self,
-        file: &str,
+        policy: &str,
         port: Port,
         takes_plaintext: bool,
     ) -> anyhow::Result<()> {
-        self.mesh.kubernetes.apply(&manifest(file)?)?;
-        eventually(file, || self.call_in_a_row(port, takes_plaintext))
-            .await
-            .with_context(|| format!("sidecar:\n{}", self.sidecar.log()))
+        self.mesh.kubernetes.apply(policy)?;
+        eventually("the policy is in force", || {
+            self.call_in_a_row(port, takes_plaintext)
+        })
+        .await
+        .with_context(|| format!("sidecar:\n{}", self.sidecar.log()))
     }
 }
 
-/// A rendered overlay with these lines as `pluginConfig` of each plugin.
-pub fn configured(overlay: &str, configuration: &[&str]) -> String {
-    let lines: String = configuration
-        .iter()
-        .map(|line| format!("\n    {line}"))
-        .collect();
-    overlay.replace("\n    labels: stock", &lines)
+/// The values of a canary: the workload of the tests, and `values` besides.
+pub fn canary_values(mut values: Value) -> Value {
+    values["namespaces"] = json!(["shop"]);
+    values["workload"] = json!({"matchLabels": {"app": "checkout"}});
+    values
 }
 
 /// The caller that waits are made with: plain HTTP/1.1.

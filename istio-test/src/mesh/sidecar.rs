@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use plainsight::metrics::LABELS;
 use plainsight_integration::eventually::eventually;
 
 use super::control_plane::XDS_PORT;
@@ -13,15 +12,6 @@ use crate::program::{Program, Start, istio, run};
 /// Envoy's metrics: <https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio>.
 pub(super) const PROMETHEUS_PORT: u16 = 15090;
 
-/// Which labels Envoy's bootstrap makes of metrics' names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LabelList {
-    /// Istio's own, as in every mesh.
-    Stock,
-    /// With the filter's in `extraStatTags`, as in `native-labels/`.
-    Native,
-}
-
 /// A running sidecar.
 pub struct Sidecar {
     agent: Program,
@@ -29,7 +19,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    pub(super) async fn start(mesh: &Mesh, labels: LabelList) -> anyhow::Result<Self> {
+    pub(super) async fn start(mesh: &Mesh) -> anyhow::Result<Self> {
         let folder = mesh.folder.path().join("sidecar");
         // Certificates by file instead of a token and a request to istiod: the agent's well-known place.
         // https://github.com/istio/istio/blob/1.30.0/pkg/security/security.go (WorkloadIdentityCredentialsPath)
@@ -51,7 +41,8 @@ impl Sidecar {
 
         redirect(mesh, &folder)?;
         let binary = istio("pilot-agent")?;
-        let template = istio("envoy_bootstrap.json")?;
+        let template = std::env::var("PLAINSIGHT_BOOTSTRAP")
+            .context("PLAINSIGHT_BOOTSTRAP: not set: run make test-istio")?;
         let arguments = [
             "proxy",
             "sidecar",
@@ -59,10 +50,10 @@ impl Sidecar {
             "--concurrency=2",
             "--proxyLogLevel=warning",
             "--proxyComponentLogLevel=wasm:info,config:info",
-            &format!("--templateFile={}", template.display()),
+            &format!("--templateFile={template}"),
         ]
         .map(str::to_owned);
-        let environment = environment(labels)?;
+        let environment = environment()?;
         let mut agent = Program::start(
             "pilot-agent",
             &Start {
@@ -176,18 +167,13 @@ fn redirect(mesh: &Mesh, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn environment(labels: LabelList) -> anyhow::Result<Vec<(&'static str, String)>> {
+fn environment() -> anyhow::Result<Vec<(&'static str, String)>> {
     let envoy = std::env::var("PLAINSIGHT_ENVOY")
         .context("PLAINSIGHT_ENVOY: not set: run make test-istio")?;
-    let list: Vec<_> = match labels {
-        LabelList::Stock => Vec::new(),
-        LabelList::Native => LABELS.iter().map(|(_, name, _)| *name).collect(),
-    };
     let config = serde_json::json!({
         "binaryPath": envoy,
         "discoveryAddress": format!("{OUTSIDE}:{XDS_PORT}"),
         "controlPlaneAuthPolicy": "NONE",
-        "extraStatTags": list,
     });
     Ok([
         ("PROXY_CONFIG", config.to_string()),

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use plainsight_integration::callers::{Caller, Tls, TlsVersion};
 use plainsight_integration::exposition::Scrape;
 use plainsight_integration::pki::{Authority, Identity};
-use plainsight_istio_test::mesh::{LabelList, Port, caller_address};
+use plainsight_istio_test::mesh::{Port, caller_address};
 use plainsight_istio_test::stage::Stage;
+use serde_json::Value;
 
 use crate::kinds::{Kind, Over};
 
@@ -27,8 +28,8 @@ pub struct Callers {
 }
 
 impl Callers {
-    pub async fn start(configuration: &[&str]) -> Self {
-        let stage = Stage::start(LabelList::Stock, configuration)
+    pub async fn start(values: Value) -> Self {
+        let stage = Stage::start(values)
             .await
             .unwrap_or_else(|error| panic!("{error:#}"));
         Self {

@@ -44,7 +44,7 @@ async fn ask_all(callers: &Callers, kinds: &[Kind]) -> Vec<Fact> {
 #[tokio::test]
 async fn every_verdict_comes_true_with_istiods_own_listeners() {
     let kinds = kinds();
-    let callers = Callers::start(&["principals: true"]).await;
+    let callers = Callers::start(serde_json::json!({"config": {"principals": true}})).await;
 
     let permissive = ask_all(&callers, &kinds).await;
     // A failed handshake is counted when Envoy closes the connection, a moment after the caller knows.
@@ -92,11 +92,7 @@ async fn every_verdict_comes_true_with_istiods_own_listeners() {
 
     callers
         .stage
-        .declare(
-            "peer-authentication/4-namespace-strict.yaml",
-            Port::Http,
-            false,
-        )
+        .declare(plainsight_istio_test::strict::NAMESPACE, Port::Http, false)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     let strict = ask_all(&callers, &kinds).await;
