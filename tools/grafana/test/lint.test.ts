@@ -46,7 +46,7 @@ const faults: [claim: string, change: (one: Dashboard) => void, what: RegExp][] 
 
 for (const [claim, change, what] of faults) {
   test(`${claim} is refused`, () => {
-    const one = structuredClone(dashboard());
+    const one = JSON.parse(JSON.stringify(dashboard())) as Dashboard;
     change(one);
     const found = problems(one, rules, runbook);
     assert.ok(found.some((problem) => what.test(problem)), `expected ${what}; found ${JSON.stringify(found, null, 2)}`);
