@@ -25,15 +25,19 @@ manifests: helm ## render the chart to dist/manifests for those who do not use H
 	@rm -rf dist/manifests
 	@$(QUIET_HELM) template plainsight $(CHART) --namespace $(or $(NAMESPACE),monitoring) --values $(VALUES) --output-dir dist/manifests
 
-TEST_CHART = PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
-	cargo test --locked --package plainsight-istio-test --test chart
+# The API definitions of the oldest and the newest release that the chart is meant for; Go checks what it downloads.
+ISTIO_APIS := v1.27.3 v1.31.1
+ISTIO_API_FOLDERS = $$(for version in $(ISTIO_APIS); do go mod download -json "istio.io/api@$$version" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'; done | paste -sd:)
+
+TEST_CHART = PLAINSIGHT_ISTIO_APIS="$(ISTIO_API_FOLDERS)" PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
+	cargo test --locked --package plainsight-istio-test
 
 .PHONY: test-chart
-test-chart: chart ## the chart: golden files, broken values, rules and dashboard in it (Go)
-	@$(TEST_CHART)
+test-chart: chart ## the chart: golden files, broken values, Istio's API definitions, rules and dashboard in it (Go)
+	@$(TEST_CHART) --test chart --test apis
 
 chart-golden: chart ## write the golden files of istio-test/charts
-	@PLAINSIGHT_GOLDEN=write $(TEST_CHART) every_set
+	@PLAINSIGHT_GOLDEN=write $(TEST_CHART) --test chart every_set
 
 RUN_ISTIO = PLAINSIGHT_ISTIO="$(ISTIO_PROGRAMS)" PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" \
 	PLAINSIGHT_BOOTSTRAP="$$(cd istio-test/go && go list -m -f '{{.Dir}}' istio.io/istio)/tools/packaging/common/envoy_bootstrap.json" \
