@@ -66,18 +66,18 @@ interface Caller {
 }
 
 const callers: Caller[] = [
-  { name: 'legacy/exporter', kind: 'Deployment', ip: '10.1.9.1', to: 'billing/invoices', port: 8080, last: 0, first: 33 * day },
+  { name: 'legacy/exporter', kind: 'Deployment', ip: '10.2.0.1', to: 'billing/invoices', port: 8080, last: 0, first: 33 * day },
   { name: 'legacy-vms', kind: 'Range', ip: '10.20.4.17', to: 'billing/ledger', port: 8080, last: 0, first: 38 * day },
   { name: 'legacy-vms', kind: 'Range', ip: '10.20.4.23', to: 'billing/invoices', port: 8080, last: 0, first: 38 * day },
-  { name: 'monitoring/prometheus', kind: 'Deployment', ip: '10.1.9.2', to: 'catalog/products', port: 9090, strict: 'exempt', traffic: 'scrape', last: 0, first: 36 * day },
-  { name: 'legacy/smtp-relay', kind: 'Deployment', ip: '10.1.9.3', to: 'mail/outbox', port: 2525, last: 3 * day, first: 38 * day },
+  { name: 'monitoring/prometheus', kind: 'Deployment', ip: '10.2.0.2', to: 'catalog/products', port: 9090, strict: 'exempt', traffic: 'scrape', last: 0, first: 36 * day },
+  { name: 'legacy/smtp-relay', kind: 'Deployment', ip: '10.2.0.3', to: 'mail/outbox', port: 2525, last: 3 * day, first: 38 * day },
   { name: '203.0.113.40', kind: 'Address', ip: '203.0.113.40', to: 'orders/orders', port: 8443, peer: 'tls_passthrough', last: 0, first: 21 * day },
-  { name: 'partners/sync', kind: 'Deployment', ip: '10.1.9.4', to: 'orders/orders', port: 8443, peer: 'tls_passthrough', last: 0, first: 1500 },
-  { name: 'legacy/settlement', kind: 'CronJob', ip: '10.1.9.5', to: 'payments/gateway', port: 8080, last: 12 * day, first: 38 * day },
-  { name: 'legacy/month-end', kind: 'CronJob', ip: '10.1.9.6', to: 'reports/monthly', port: 8080, last: 20 * day, first: 20 * day },
-  { name: 'legacy/nightly-export', kind: 'CronJob', ip: '10.1.9.7', to: 'shop/checkout', port: 8080, last: 9 * 3600, first: 38 * day },
+  { name: 'partners/sync', kind: 'Deployment', ip: '10.2.0.4', to: 'orders/orders', port: 8443, peer: 'tls_passthrough', last: 0, first: 1500 },
+  { name: 'legacy/settlement', kind: 'CronJob', ip: '10.2.0.5', to: 'payments/gateway', port: 8080, last: 12 * day, first: 38 * day },
+  { name: 'legacy/month-end', kind: 'CronJob', ip: '10.2.0.6', to: 'reports/monthly', port: 8080, last: 20 * day, first: 20 * day },
+  { name: 'legacy/nightly-export', kind: 'CronJob', ip: '10.2.0.7', to: 'shop/checkout', port: 8080, last: 9 * 3600, first: 38 * day },
   { name: 'node-2', kind: 'Node', ip: '10.0.0.2', to: 'shop/cart', port: 8080, traffic: 'probe', last: 0, first: 30 * day },
-  { name: 'admin/console', kind: 'Deployment', ip: '10.1.9.8', to: 'shop/checkout', port: 9000, last: 0, first: 9 * day },
+  { name: 'admin/console', kind: 'Deployment', ip: '10.2.0.8', to: 'shop/checkout', port: 9000, last: 0, first: 9 * day },
 ];
 
 /** Turned away after a switch to STRICT: TLS without a mesh certificate. */
