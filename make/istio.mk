@@ -25,15 +25,17 @@ manifests: helm ## render the chart to dist/manifests for those who do not use H
 	@rm -rf dist/manifests
 	@$(QUIET_HELM) template plainsight $(CHART) --namespace $(or $(NAMESPACE),monitoring) --values $(VALUES) --output-dir dist/manifests
 
-# The API definitions of the oldest and the newest release that the chart is meant for; Go checks what it downloads.
-ISTIO_APIS := v1.27.3 v1.31.1
-ISTIO_API_FOLDERS = $$(for version in $(ISTIO_APIS); do go mod download -json "istio.io/api@$$version" | sed -n 's/.*"Dir": "\(.*\)".*/\1/p'; done | paste -sd:)
+# Where the API definitions are that the chart is held against; Go checks what it downloads.
+GO_MODULE = $$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
 
-TEST_CHART = PLAINSIGHT_ISTIO_APIS="$(ISTIO_API_FOLDERS)" PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
+TEST_CHART = PLAINSIGHT_ISTIO_API_OLDEST="$(call GO_MODULE,istio.io/api@v1.27.3)" \
+	PLAINSIGHT_ISTIO_API_NEWEST="$(call GO_MODULE,istio.io/api@v1.31.1)" \
+	PLAINSIGHT_OPERATOR="$(call GO_MODULE,github.com/prometheus-operator/prometheus-operator@v0.85.0)" \
+	PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
 	cargo test --locked --package plainsight-istio-test
 
 .PHONY: test-chart
-test-chart: chart ## the chart: golden files, broken values, Istio's API definitions, rules and dashboard in it (Go)
+test-chart: chart ## the chart: golden files, broken values, API definitions, rules and dashboard in it (Go)
 	@$(TEST_CHART) --test chart --test apis
 
 chart-golden: chart ## write the golden files of istio-test/charts

@@ -1,23 +1,26 @@
-//! The rendered plugins against the API definitions that Istio 1.27 and 1.31 install: `make test-chart`.
+//! The rendered resources against the API definitions that Istio 1.27 and 1.31 and the Prometheus Operator install:
+//! `make test-chart`.
 
 use std::path::Path;
 
-use plainsight_istio_test::chart::{any_image, plugins};
+use plainsight_istio_test::chart::{any_image, folder, plugins, render};
 use plainsight_istio_test::kubernetes::documents;
 use serde_json::{Value, json};
 
-/// The module istio.io/api at the oldest and the newest release, in that order.
-fn definitions() -> [Vec<Value>; 2] {
-    let folders = std::env::var("PLAINSIGHT_ISTIO_APIS")
-        .expect("PLAINSIGHT_ISTIO_APIS: not set: run make test-chart");
-    let read = |folder: &str| {
-        let path = Path::new(folder).join("kubernetes/customresourcedefinitions.gen.yaml");
-        let text = std::fs::read_to_string(&path)
-            .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-        documents(&text).unwrap()
-    };
-    let folders: Vec<&str> = folders.split(':').collect();
-    [read(folders[0]), read(folders[1])]
+/// The definitions of a file in a Go module that make test-chart has fetched.
+fn definitions(variable: &str, file: &str) -> Vec<Value> {
+    let folder = std::env::var(variable)
+        .unwrap_or_else(|_| panic!("{variable}: not set: run make test-chart"));
+    let path = Path::new(&folder).join(file);
+    let text = std::fs::read_to_string(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    documents(&text).unwrap()
+}
+
+/// Istio's at the oldest and at the newest release.
+fn of_istio() -> [Vec<Value>; 2] {
+    ["PLAINSIGHT_ISTIO_API_OLDEST", "PLAINSIGHT_ISTIO_API_NEWEST"]
+        .map(|variable| definitions(variable, "kubernetes/customresourcedefinitions.gen.yaml"))
 }
 
 /// An API server drops fields that it does not know. Here they are errors.
@@ -38,9 +41,7 @@ fn schema(definitions: &[Value], kind: &str) -> Option<Value> {
         .iter()
         .find(|one| one["spec"]["names"]["kind"] == kind)?;
     let versions = definition["spec"]["versions"].as_array().unwrap();
-    let version = versions
-        .iter()
-        .find(|version| version["name"] == "v1alpha1")?;
+    let version = versions.iter().find(|version| version["storage"] == true)?;
     let mut schema = version["schema"]["openAPIV3Schema"]["properties"]["spec"].clone();
     refuse_unknown_fields(&mut schema);
     Some(schema)
@@ -76,7 +77,7 @@ fn specs(api: &str) -> Vec<Value> {
 
 #[test]
 fn both_releases_take_the_wasm_plugins_and_the_newest_the_traffic_extensions() {
-    let [oldest, newest] = definitions();
+    let [oldest, newest] = of_istio();
     for (release, definitions, api) in [
         ("1.27", &oldest, "WasmPlugin"),
         ("1.31", &newest, "WasmPlugin"),
@@ -101,7 +102,7 @@ fn both_releases_take_the_wasm_plugins_and_the_newest_the_traffic_extensions() {
 
 #[test]
 fn a_field_or_value_that_no_release_knows_is_refused() {
-    let [oldest, newest] = definitions();
+    let [oldest, newest] = of_istio();
     for (definitions, api) in [
         (&oldest, "WasmPlugin"),
         (&newest, "WasmPlugin"),
@@ -121,5 +122,29 @@ fn a_field_or_value_that_no_release_knows_is_refused() {
                 "{api}: accepted: {spec}"
             );
         }
+    }
+}
+
+#[test]
+fn the_prometheus_operator_takes_the_monitor_and_the_rule() {
+    let rendered = render(&folder(), &json!({"image": any_image()})).unwrap();
+    for (kind, plural) in [
+        ("PodMonitor", "podmonitors"),
+        ("PrometheusRule", "prometheusrules"),
+    ] {
+        let file = format!("example/prometheus-operator-crd/monitoring.coreos.com_{plural}.yaml");
+        let schema = schema(&definitions("PLAINSIGHT_OPERATOR", &file), kind).unwrap();
+        let object = documents(&rendered)
+            .unwrap()
+            .into_iter()
+            .find(|object| object["kind"] == kind)
+            .unwrap_or_else(|| panic!("no {kind}"));
+        let mut spec = object["spec"].clone();
+        assert_eq!(problems(&schema, &spec), Vec::<String>::new(), "{kind}");
+        spec["grops"] = json!([]);
+        assert!(
+            !problems(&schema, &spec).is_empty(),
+            "{kind}: an unknown field is accepted"
+        );
     }
 }

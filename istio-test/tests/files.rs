@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use plainsight_istio_test::chart::folder;
+use plainsight::settings::{KEYS, Settings};
+use plainsight_istio_test::chart::{folder, root};
+use plainsight_istio_test::kubernetes::documents;
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -84,5 +86,35 @@ fn the_files_that_the_chart_carries_are_links_into_the_repository() {
         let kind = std::fs::symlink_metadata(&path).unwrap().file_type();
         assert!(kind.is_symlink(), "{name}: a copy would fall behind");
         assert!(!read(&format!("files/{name}")).is_empty(), "{name}");
+    }
+}
+
+#[test]
+fn the_schema_has_the_filters_keys_and_no_others() {
+    let schema = schema();
+    let config = schema["properties"]["config"]["properties"]
+        .as_object()
+        .unwrap();
+    let mut known: BTreeSet<&str> = config.keys().map(String::as_str).collect();
+    // The value `exemptions`.
+    assert!(known.insert("exempt"));
+    let of_filter: BTreeSet<&str> = KEYS.iter().map(|key| key.name).collect();
+    assert_eq!(known, of_filter);
+}
+
+#[test]
+fn the_filter_accepts_the_configuration_with_every_key_that_the_chart_renders() {
+    let golden = root().join("istio-test/charts/configured.golden.yaml");
+    let plugins: Vec<Value> = documents(&std::fs::read_to_string(golden).unwrap())
+        .unwrap()
+        .into_iter()
+        .filter(|object| object["kind"] == "WasmPlugin")
+        .collect();
+    assert_eq!(plugins.len(), 2);
+    for plugin in plugins {
+        let config = &plugin["spec"]["pluginConfig"];
+        assert_eq!(config.as_object().unwrap().len(), KEYS.len(), "{config}");
+        let (_, problems) = Settings::parse(config.to_string().as_bytes());
+        assert_eq!(problems.lines(), Vec::<String>::new());
     }
 }

@@ -28,7 +28,9 @@ function choice(name: string, title: string, description: string, chosen: number
     .options(listed)
     .current(listed[chosen] ?? { text: '', value: '' })
     .multi(false)
-    .includeAll(false);
+    .includeAll(false)
+    // The rules know these values only.
+    .allowCustomValue(false);
 }
 
 const days = (count: number) => `${count * 86400}`;
