@@ -115,9 +115,8 @@ impl Connection {
                 peer
             }
         };
-        if let Some(Peer { series, .. }) = peer {
-            series.closed();
-            worker.series.flush(&mut worker.access, &series);
+        if let Some(peer) = peer {
+            peer.series.closed();
         }
     }
 

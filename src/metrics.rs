@@ -86,7 +86,7 @@ pub const CONNECTIONS: Metric<PeerLabels> = Metric::new(
 pub const REQUESTS: Metric<RequestLabels<'_>> = Metric::new(
     "plainsight_requests_total",
     MetricKind::Counter,
-    "requests, counted at their start; the labels of connections, and",
+    "requests, counted at their start; also with the labels of connections",
 );
 /// When a caller was last seen.
 pub const LAST_SEEN: Metric<PeerLabels> = Metric::new(

@@ -1,7 +1,7 @@
 //! The series of a worker: label sets with the ids of their metrics, each defined once.
 //!
-//! Plaintext is the evidence, so it is counted at once. Mutual TLS requests are added up and flushed on the timer
-//! and at the end of their connection.
+//! Plaintext is the evidence, so it is counted at once. Mutual TLS requests are added up and flushed on the
+//! timer.
 
 use crate::access::Access;
 use crate::host::{Host, MetricId};
@@ -195,7 +195,7 @@ impl SeriesRegistry {
     }
 
     /// Flushes the mutual TLS requests of a peer.
-    pub fn flush<H: Host>(&self, access: &mut Access<H>, series: &PeerSeries) {
+    fn flush<H: Host>(&self, access: &mut Access<H>, series: &PeerSeries) {
         let pending = series.pending.take();
         if pending > 0 {
             self.count_requests(access, series, None, pending);

@@ -230,6 +230,7 @@ fn a_new_connection_with_a_request_takes_at_most_12_host_calls_and_8_with_mutual
         vm.host().calls.clear();
         vm.connect(4, "10.0.0.2:2", HTTP);
         vm.request(5, 4, "");
+        vm.close(4, ClosedBy::Remote);
         let calls = &vm.host().calls;
         assert_eq!(calls.len(), max, "{calls:?}");
     }
@@ -315,13 +316,14 @@ fn application_traffic_is_never_hidden_as_a_probe() {
 }
 
 #[test]
-fn mutual_tls_requests_are_flushed_when_their_connection_closes() {
+fn mutual_tls_requests_are_flushed_on_the_timer() {
     let mut vm = Vm::configured("{}");
     vm.mutual_tls("spiffe://td/ns/a/sa/b");
     vm.connect(2, "10.0.0.7:1", HTTP);
     vm.request(3, 2, "kube-probe/1");
-    assert_eq!(vm.sum(REQUESTS), 0);
     vm.close(2, ClosedBy::Remote);
+    assert_eq!(vm.sum(REQUESTS), 0);
+    vm.on_tick(PLUGIN);
     assert_eq!(vm.sum(REQUESTS), 1);
     assert!(!vm.host().series(REQUESTS)[0].0.contains("traffic"));
 }
