@@ -1,5 +1,5 @@
 //! One mesh for a test: the control plane, a registry and callers in one network namespace, a workload with its
-//! sidecar in another, and nothing of it shared with any other test.
+//! sidecar in another. Tests share nothing.
 
 mod control_plane;
 mod registry;
@@ -26,7 +26,7 @@ pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The workload's pod.
 pub const POD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 10);
 
-/// The address of the caller with this number: each kind of caller has one of its own.
+/// The address of a caller, by number: each kind of caller has its own.
 pub const fn caller_address(number: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 77, 1, number))
 }
@@ -38,7 +38,7 @@ pub enum Port {
     Http,
     /// Declared as TCP.
     Tcp,
-    /// Declared without a protocol: istiod has the sidecar find it out.
+    /// Declared without a protocol: the sidecar detects it.
     Auto,
     /// In no Service.
     Undeclared,
@@ -82,7 +82,7 @@ impl Mesh {
     /// Starts everything but the sidecar, and waits until istiod is ready.
     ///
     /// # Errors
-    /// A program is missing, or something did not start; the message holds its log's end.
+    /// A program is missing, or something did not start; the message holds the tail of its log.
     pub async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (outside, pod) = (
@@ -125,7 +125,7 @@ impl Mesh {
     /// Puts the sidecar in front of the workload, as injection does, and waits until it is ready.
     ///
     /// # Errors
-    /// It did not become ready; the message holds its log's end and istiod's.
+    /// It did not become ready; the message holds the tails of its log and of istiod's.
     pub async fn start_sidecar(&mut self) -> anyhow::Result<Sidecar> {
         let sidecar = Sidecar::start(self).await;
         sidecar.with_context(|| format!("istiod:\n{}", self.control_plane.log_tail()))
@@ -143,7 +143,7 @@ impl Mesh {
     /// A call from outside, from an address that is the caller's own.
     ///
     /// # Errors
-    /// The caller's, as it is.
+    /// The caller's error.
     pub async fn call(&self, caller: &Caller, to: SocketAddr) -> anyhow::Result<Reply> {
         let caller = caller.clone();
         self.outside.run(async move { caller.call(to).await }).await
@@ -152,7 +152,7 @@ impl Mesh {
     /// What the sidecar shows Prometheus, on the port that is never captured.
     ///
     /// # Errors
-    /// Nobody listens, or the answer is no exposition.
+    /// No listener, or the answer is not an exposition.
     pub async fn scrape(&self) -> anyhow::Result<Scrape> {
         Scrape::parse(&self.scrape_text().await?)
     }
@@ -160,7 +160,7 @@ impl Mesh {
     /// The same as text.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// No listener.
     pub async fn scrape_text(&self) -> anyhow::Result<String> {
         self.get_metrics("/stats/prometheus").await
     }
@@ -168,7 +168,7 @@ impl Mesh {
     /// What the sidecar's port for Prometheus answers to a path.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// No listener.
     pub async fn get_metrics(&self, path: &str) -> anyhow::Result<String> {
         let caller = Caller::http1(&OUTSIDE.to_string());
         let path = path.to_owned();

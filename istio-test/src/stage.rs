@@ -1,5 +1,4 @@
-//! A mesh whose workload is PERMISSIVE and has the filter at work: where the tests of verdicts, labels and exceptions
-//! begin.
+//! A mesh whose workload is PERMISSIVE and has the filter: the start of the tests of verdicts, labels and exemptions.
 
 use anyhow::{Context, ensure};
 use plainsight_integration::callers::Caller;
@@ -10,9 +9,9 @@ use serde_json::{Value, json};
 
 use crate::mesh::{Mesh, Port, Sidecar, caller_address};
 
-/// The number of the caller that waits are made with; no other caller has it.
+/// The number of the caller used for waiting; no other caller has it.
 const CANARY: u8 = 254;
-/// How many calls in a row must go the new way before all of Envoy's workers are taken to have it.
+/// Successive calls with the new outcome after which all of Envoy's workers are assumed to have the change.
 const IN_A_ROW: u32 = 30;
 
 /// A mesh with its sidecar.
@@ -27,14 +26,14 @@ impl Stage {
     /// A workload without any PeerAuthentication, which is PERMISSIVE; the sidecar ready, no filter yet.
     ///
     /// # Errors
-    /// Something did not start; the message holds its log's end.
+    /// Something did not start; the message holds the tail of its log.
     pub async fn without_filter() -> anyhow::Result<Self> {
         let mut mesh = Mesh::start().await?;
         let sidecar = mesh.start_sidecar().await?;
         Ok(Self { mesh, sidecar })
     }
 
-    /// The same with the chart's canary at work on every port, and these values besides.
+    /// The same with the chart's canary in force on every port; `values` are added to it.
     ///
     /// # Errors
     /// As above, or the filter does not count.
@@ -58,7 +57,7 @@ impl Stage {
     /// Waits until every connection and every request counts, on every port.
     ///
     /// # Errors
-    /// They did not; the message holds the sidecar's log.
+    /// They do not; the message holds the sidecar's log.
     pub async fn until_the_filter_counts(&self) -> anyhow::Result<()> {
         self.until_counted("the filter counts", f64::from(IN_A_ROW))
             .await
@@ -94,10 +93,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Calls once in plaintext after another; each must be served, or each refused.
+    /// Makes plaintext calls one after another; all must be served, or all refused.
     ///
     /// # Errors
-    /// One was not.
+    /// A call with the other outcome.
     pub async fn call_in_a_row(&self, port: Port, served: bool) -> anyhow::Result<()> {
         for _ in 0..IN_A_ROW {
             let outcome = self.mesh.call(&canary(), port.address()).await;
@@ -109,10 +108,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Applies a PeerAuthentication and waits until `port` takes plaintext, or refuses it, in all workers.
+    /// Applies a PeerAuthentication and waits until `port` accepts plaintext, or refuses it, in all workers.
     ///
     /// # Errors
-    /// It did not come into force.
+    /// It does not come into force.
     pub async fn declare(
         &self,
         policy: &str,
@@ -128,14 +127,14 @@ impl Stage {
     }
 }
 
-/// The values of a canary: the workload of the tests, and `values` besides.
+/// The values of a canary on the tests' workload, added to `values`.
 pub fn canary_values(mut values: Value) -> Value {
     values["namespaces"] = json!(["shop"]);
     values["workload"] = json!({"matchLabels": {"app": "checkout"}});
     values
 }
 
-/// The caller that waits are made with: plain HTTP/1.1.
+/// The caller used for waiting: plain HTTP/1.1.
 pub fn canary() -> Caller {
     Caller::http1(&caller_address(CANARY).to_string())
 }

@@ -55,7 +55,7 @@ fn problems(schema: &Value, spec: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Everything that a plugin can have.
+/// Both plugins with every optional field.
 fn specs(api: &str) -> Vec<Value> {
     let mut image = any_image();
     image["pullSecret"] = "registry".into();

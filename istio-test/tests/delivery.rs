@@ -1,4 +1,4 @@
-//! Real istiod, Istio's agent and a real Envoy: how the chart brings the filter, changes it, and takes it away.
+//! Real istiod, Istio's agent and a real Envoy: how the chart installs the filter, changes it and removes it.
 
 use plainsight_integration::eventually::eventually;
 use plainsight_istio_test::chart;
@@ -107,7 +107,7 @@ async fn from_the_canary_on_nothing_drains_while_the_plugins_stay_in_their_names
         assert_eq!(listener_changes(&stage).await, installed, "{name}");
     }
 
-    // Into the root namespace the plugins move, and the chart's notes say what that costs.
+    // The plugins move to the root namespace: one more drain, which the chart's notes announce.
     let of_namespace = stage.mesh.plugins(json!({"namespaces": ["shop"]})).unwrap();
     stage.install(json!({"config": header("x-mesh")})).unwrap();
     stage.mesh.kubernetes.delete(&of_namespace).unwrap();
@@ -168,7 +168,7 @@ async fn another_workload_of_the_namespace_is_left_alone() {
         .unwrap()
         .replace("name: plainsight-", "name: other-");
     stage.mesh.kubernetes.apply(&other).unwrap();
-    // Once the workload's own plugins are in force, istiod has delivered the others too, if they were to come.
+    // Once the workload's own plugins are in force, istiod would have delivered the others too.
     stage.install(canary_values(json!({}))).unwrap();
     until_the_filter_counts(&stage, "own").await;
     // Two plugins would count each connection twice.
@@ -231,7 +231,7 @@ async fn a_wrong_digest_leaves_the_traffic_alone_and_the_right_one_repairs_it() 
     until_the_filter_counts(&stage, "the right digest").await;
 }
 
-// Why FAIL_OPEN is the default, and the proof that the test above can fail.
+// Why FAIL_OPEN is the default; also shows that the test above can fail.
 #[tokio::test]
 async fn a_wrong_digest_denies_all_traffic_under_another_fail_strategy() {
     for strategy in ["FAIL_CLOSE", "FAIL_RELOAD"] {

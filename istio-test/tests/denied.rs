@@ -34,7 +34,7 @@ async fn counted(stage: &Stage, number: u8, port: Port) -> (f64, f64) {
         ("destination_port", port.as_str()),
         ("strict", "reject"),
     ];
-    // Envoy counts when the connection closes, a moment after the caller knows.
+    // Counted when Envoy closes the connection, a moment after the caller sees it.
     eventually("counted", || async {
         let scrape = stage.mesh.scrape().await?;
         let count = |metric| scrape.sum(metric, &labels);

@@ -1,4 +1,4 @@
-//! `portLevelMtls` with `exempt`: the port that stays open is told apart before the switch, and stays open.
+//! `portLevelMtls` with `exempt`: the port reads `exempt` before the switch, and stays open after it.
 
 use plainsight_integration::callers::Caller;
 use plainsight_integration::eventually::eventually;
@@ -8,7 +8,7 @@ use plainsight_istio_test::strict;
 use serde_json::json;
 
 #[tokio::test]
-async fn an_exempt_port_is_told_apart_and_stays_open_under_strict() {
+async fn an_exempt_port_reads_exempt_and_stays_open_under_strict() {
     let stage = Stage::start(json!({"exemptions": [{"port": 9000, "namespace": "shop"}, {"port": 8080, "namespace": "other"}]}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));

@@ -1,4 +1,4 @@
-//! What can be said of the chart's files without Helm: `make lint-istio`.
+//! Checks of the chart's files that need no Helm: `make lint-istio`.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ fn the_schema_is_a_json_schema_and_takes_the_default_values() {
     assert_eq!(problems, Vec::<String>::new());
 }
 
-/// The names of an object's values, with their parents', down to where the schema leaves the names open.
+/// The names of an object's values, with their parents', down to where the schema allows any name.
 fn names(of: &Value, schema: &Value, path: &str, found: &mut BTreeSet<String>) {
     for (name, value) in of.as_object().into_iter().flatten() {
         let path = format!("{path}/{name}");
@@ -48,7 +48,7 @@ fn values_yaml_shows_every_value_of_the_schema() {
     fn of_schema(schema: &Value, path: &str, found: &mut BTreeSet<String>) {
         for (name, value) in schema["properties"].as_object().into_iter().flatten() {
             let path = format!("{path}/{name}");
-            // The filter's own keys: named in a comment. Helm's own: not ours to show.
+            // The filter's keys are named in a comment; `global` is Helm's own.
             if path == "/global" || path.starts_with("/config/") {
                 continue;
             }

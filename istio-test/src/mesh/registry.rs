@@ -58,7 +58,7 @@ impl Registry {
             format!("oci:{}:plainsight", layout.display()),
             format!("docker://{OUTSIDE}:{PORT}/plainsight:test"),
         );
-        // The registry answers a moment after its start: pushing is the question whether it does.
+        // The registry answers a moment after its start: the push is repeated until it does.
         let push = || async {
             run(
                 namespace,

@@ -92,7 +92,7 @@ impl Sidecar {
         Ok(Self { agent, folder })
     }
 
-    /// All that the agent and Envoy have said.
+    /// The log of the agent and of Envoy.
     pub fn log(&self) -> String {
         self.agent.log()
     }
@@ -100,7 +100,7 @@ impl Sidecar {
     /// The bootstrap that the agent rendered from Istio's template.
     ///
     /// # Errors
-    /// It is not there, or no JSON.
+    /// The file is missing, or not JSON.
     pub fn bootstrap(&self) -> anyhow::Result<serde_json::Value> {
         let path = self.folder.join("etc/istio/proxy/envoy-rev.json");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -136,8 +136,8 @@ fn plain() -> plainsight_integration::callers::Caller {
     plainsight_integration::callers::Caller::http1(&OUTSIDE.to_string())
 }
 
-/// Istio's own iptables, as istio-init runs it. The proxy's user is root here: no other user is needed in a namespace
-/// of the test's own.
+/// Istio's own iptables, as istio-init runs it. The proxy's user is root: the namespace belongs to the
+/// test alone.
 fn redirect(mesh: &Mesh, folder: &Path) -> anyhow::Result<()> {
     let agent = istio("pilot-agent")?;
     let agent = agent.to_string_lossy();

@@ -1,4 +1,4 @@
-//! The callers, and what is said of each.
+//! The callers, and the verdict on each.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ pub enum Fact {
     Refused(String),
 }
 
-/// What the filter has said of a caller.
+/// The filter's verdict on a caller: `peer` and `strict`.
 pub type Verdict = Option<(String, String)>;
 
 /// The callers, in front of a stage.
@@ -38,7 +38,7 @@ impl Callers {
         }
     }
 
-    /// Lets one caller of the kind speak.
+    /// One call by a caller of the kind.
     pub async fn ask(&self, number: u8, kind: &Kind) -> Fact {
         let mut caller = Caller::new(&caller_address(number).to_string(), kind.speaks);
         if let Over::PlainAs(agent) = kind.over {
@@ -51,7 +51,7 @@ impl Callers {
             Ok(_) => Fact::Served,
             Err(error) => {
                 let error = format!("{error:#}");
-                // Hanging is neither of the two: no caller of this table may hang.
+                // No caller of this table may hang.
                 assert!(
                     !error.contains("still not done"),
                     "{}: {:?}: {error}",
@@ -91,7 +91,7 @@ fn principal(number: u8) -> String {
     format!("spiffe://cluster.local/ns/shop/sa/kind-{number}")
 }
 
-/// What the connections counted for the caller with this number say of it: `peer` and `strict`.
+/// `peer` and `strict` of the connections counted for the caller with this number.
 pub fn verdict(scrape: &Scrape, number: u8, port: Port) -> Verdict {
     let (address, principal, port) = (
         caller_address(number).to_string(),

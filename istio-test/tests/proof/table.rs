@@ -1,4 +1,4 @@
-//! The proof as people read it.
+//! The proof as a Markdown table.
 
 use crate::callers::{Fact, Verdict};
 use crate::kinds::{Kind, Said};
