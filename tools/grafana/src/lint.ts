@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
 import type { Dashboard } from '@grafana/grafana-foundation-sdk/dashboard';
 import { dashboard } from './dashboard.js';
+import { setupProblems } from './dashboard/columns.js';
 import { anchors } from './dashboard/runbook.js';
 import { dashboardFile, rulesFile, runbookFile } from './files.js';
 import { initialValues, interpolate, panels, selectorsOf, syntaxError, targets } from './promql.js';
@@ -96,6 +97,8 @@ export function problems(one: Dashboard, rules: string, runbook: string): string
   }
   const headings = anchorsIn(runbook);
   found.push(...anchors.filter((anchor) => !headings.has(anchor)).map((anchor) => `runbook: no such heading: ${anchor}`));
+  const recordedProblems = [...rules.matchAll(/\bproblem: (\w+)/g)].map((match) => match[1] ?? '');
+  found.push(...recordedProblems.filter((name) => !(name in setupProblems)).map((name) => `problem: the rules record ${name}, and the dashboard has no words for it`));
   return found;
 }
 

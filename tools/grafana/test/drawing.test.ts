@@ -121,6 +121,21 @@ test('a Prometheus without an answer gives every panel its empty state and no va
   }
 });
 
+test('what is missing is named in words, with nothing proven and no zero for the coverage', async () => {
+  const { server, prometheus } = await serving((query) =>
+    query.includes('setup:problem') ? [{ metric: { problem: 'kube_state_metrics_missing' }, value: [0, '37'] }] : [],
+  );
+  try {
+    const svg = picture(dashboard, await answers(dashboard, prometheus, moment), moment, 'no names');
+    assert.match(svg, />kube-state-metrics: without it callers have no names, and nothing is proven</);
+    assert.match(svg, />unknown:/);
+    assert.doesNotMatch(svg, />0%</);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
 test('an answer stands in its panel under the column of its query', async () => {
   const labels = { caller: 'billing/<cron>', destination_workload_namespace: 'shop', destination_port: '8080', peer: 'plaintext' };
   const { server, prometheus } = await serving((query, path) =>

@@ -57,6 +57,10 @@ test('a runbook without the heading that callers are sent to is refused', () => 
   assert.match(problems(dashboard(), rules, runbook.replace('# Move the probe', '# Move probes')).join('\n'), /no such heading: move-the-probe/);
 });
 
+test('a problem of the setup without words is refused', () => {
+  assert.match(problems(dashboard(), rules.replace('problem: honor_labels_missing', 'problem: honor_labels_absent'), runbook).join('\n'), /no words for it/);
+});
+
 test('rules without a recording are an error, since every query would fail or none', () => {
   assert.throws(() => problems(dashboard(), 'groups: []\n', runbook), /no recording rule/);
 });

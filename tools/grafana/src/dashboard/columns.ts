@@ -1,4 +1,5 @@
 /** The columns and links that several tables share: one heading, one unit and one link for the same label everywhere. */
+import type { DynamicConfigValue } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Column } from './panels.js';
 import { runbook } from './runbook.js';
 
@@ -18,7 +19,7 @@ const width = (value: number) => ({ id: 'custom.width', value });
 const links = (...value: { title: string; url: string; targetBlank?: boolean }[]) => ({ id: 'links', value });
 
 /** A coloured text for each value. */
-function mapped(texts: Record<string, [text: string, color: string]>, background: boolean): Column['properties'] {
+function mapped(texts: Record<string, [text: string, color: string]>, background: boolean): DynamicConfigValue[] {
   const options = Object.fromEntries(Object.entries(texts).map(([value, [text, color]], index) => [value, { text, color, index }]));
   return [
     { id: 'mappings', value: [{ type: 'value', options }] },
@@ -66,7 +67,7 @@ export const speaks: Column = {
       tls_passthrough: ["the application's own TLS", 'purple'],
     },
     false,
-  ) ?? [],
+  ),
 };
 
 /** app, probe or scrape. */
@@ -89,7 +90,7 @@ export const count = (from: string, to: string): Column => ({ from, to, properti
 export const state = (from: string): Column => ({
   from,
   to: 'STRICT',
-  properties: [...(mapped({ 0: ['callers in the way', 'red'], 1: ['ready', 'green'], 2: ['not proven', 'orange'] }, true) ?? []), width(140)],
+  properties: [...mapped({ 0: ['callers in the way', 'red'], 1: ['ready', 'green'], 2: ['not proven', 'orange'] }, true), width(140)],
 });
 
 /** Pods reporting of those with a sidecar. */
@@ -104,21 +105,25 @@ export const covered = (from: string): Column => ({
   ],
 });
 
-/** What is missing for an answer, in words; `plainsight:setup:problem`. */
+/** What is missing for an answer, in words; the labels `problem` of `plainsight:setup:problem`. */
+export const setupProblems: Record<string, string> = {
+  relabelling_missing: 'relabelling: the scrape job lacks metric_relabel_configs that unpack the label tag',
+  pod_label_missing: 'the labels namespace and pod on the sidecars’ series: see relabel_configs of the scrape job',
+  kube_state_metrics_missing: 'kube-state-metrics: without it callers have no names, and nothing is proven',
+  honor_labels_missing: 'honor_labels: true in the scrape job of kube-state-metrics',
+  cluster_label_mismatch: 'the label cluster is on the sidecars or on kube-state-metrics, not on both',
+  sidecar_containers_missing: 'kube_pod_container_info of kube-state-metrics: without it nothing is proven',
+};
+
+/** The problem of the setup. */
 export const problem: Column = {
   from: 'problem',
   to: 'Missing',
-  properties:
-    mapped(
-      {
-        nothing: ['nothing: the rules are evaluated, and all they need is scraped', 'green'],
-        relabelling_missing: ['relabelling: the scrape job lacks metric_relabel_configs that unpack the label tag', 'red'],
-        pod_label_missing: ['the labels namespace and pod on the sidecars’ series: see relabel_configs of the scrape job', 'red'],
-        kube_state_metrics_missing: ['kube-state-metrics: without it callers have no names, and nothing is proven', 'red'],
-        honor_labels_missing: ['honor_labels: true in the scrape job of kube-state-metrics', 'red'],
-        cluster_label_mismatch: ['the label cluster is on the sidecars or on kube-state-metrics, not on both', 'red'],
-        sidecar_containers_missing: ['kube_pod_container_info of kube-state-metrics: without it nothing is proven', 'red'],
-      },
-      false,
-    ) ?? [],
+  properties: mapped(
+    {
+      nothing: ['nothing: the rules are evaluated, and all they need is scraped', 'green'],
+      ...Object.fromEntries(Object.entries(setupProblems).map(([name, text]): [string, [string, string]] => [name, [text, 'red']])),
+    },
+    false,
+  ),
 };
