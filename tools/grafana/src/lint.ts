@@ -90,7 +90,7 @@ export function problems(one: Dashboard, rules: string, runbook: string): string
     for (const { refId, expr } of targets(panel)) {
       ofQuery(expr, values, recorded).forEach((problem) => tell(`${refId ?? ''}: ${problem}`));
       // Grafana joins rows that agree on every label; a bare selector keeps its series' name and agrees with none.
-      if (panel.type === 'table' && targets(panel).length > 1 && !/^(label_replace\(+)*(max|min|sum|count|group) by \(/.test(expr)) {
+      if (panel.type === 'table' && targets(panel).length > 1 && !/^(label_replace\(+)*(topk\(\d+, )?(max|min|sum|count|group) by \(/.test(expr)) {
         tell(`${refId ?? ''}: a table that joins queries needs each to begin with "max by (...)" or the like`);
       }
     }

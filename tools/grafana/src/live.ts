@@ -32,7 +32,7 @@ if (file === undefined) {
 const clock = () => Date.now() / 1000;
 const start = clock();
 
-/** The sidecars and kube-state-metrics, told apart by their paths. */
+/** The sidecars and kube-state-metrics, distinguished by path. */
 async function serveMesh(): Promise<{ server: Server; address: string }> {
   const server = createHttpServer((request, response) => {
     const [, namespace = '', pod = ''] = (request.url ?? '').split(/[/?]/);

@@ -87,7 +87,7 @@ test('the series of a query are found, and functions and labels are not taken fo
   ]);
 });
 
-/** A Prometheus that answers as told, and remembers what it was asked. */
+/** A Prometheus with given answers; records the queries. */
 async function serving(answer: (query: string, path: string) => unknown[]): Promise<{ server: Server; prometheus: Prometheus; asked: string[] }> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -140,8 +140,10 @@ test('an answer stands in its panel under the column of its query', async () => 
   const labels = { caller: 'billing/<cron>', destination_workload_namespace: 'shop', destination_port: '8080', peer: 'plaintext' };
   const { server, prometheus } = await serving((query, path) =>
     path.endsWith('/query') && query.includes('"inject-a-sidecar"')
-      ? [{ metric: { ...labels, runbook: 'inject-a-sidecar' }, value: [0, `${(moment.end - (query.includes('first_seen') ? 7200 : 120)) * 1000}`] }]
-      : [],
+      ? [{ metric: { ...labels, runbook: 'inject-a-sidecar' }, value: [0, `${(moment.end - 120) * 1000}`] }]
+      : query.startsWith('min by') && query.includes('first_seen')
+        ? [{ metric: labels, value: [0, `${(moment.end - 7200) * 1000}`] }]
+        : [],
   );
   try {
     const all = await answers(dashboard, prometheus, moment);

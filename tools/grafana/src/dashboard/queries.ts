@@ -34,7 +34,7 @@ export const callerLabels = `caller, caller_kind, source_ip, ${portLabels}, peer
 
 const rejected = `plainsight:caller:last_seen_timestamp_seconds{${ofCaller}, strict="reject", traffic=~"$counted"}`;
 
-/** Callers that STRICT would break, seen within the window, as last seen. Ports that are exempt now block nobody. */
+/** Callers that STRICT would break, seen within the window, as last seen. Ports that are exempt now do not block. */
 export const blocking = `(${rejected} > time() - $window unless on (${portLabels}) plainsight:port:exempt)`;
 
 /** The same, seen within the window and not in the last hour. */
