@@ -1,7 +1,7 @@
-//! A stand-in for the Kubernetes API server, as much of it as istiod needs: objects that can be listed, watched and
+//! A stand-in for the Kubernetes API server with the parts that istiod needs: objects that can be listed, watched and
 //! written. istiod reads WasmPlugin through the API only; with a folder of files it takes TrafficExtension alone.
 //!
-//! It knows no schema and no rules: whether a manifest is valid is `istioctl`'s to say.
+//! It has no schemas and no admission: `istioctl` and tests/apis.rs check manifests.
 
 mod path;
 mod query;
@@ -30,7 +30,7 @@ use selector::Selector;
 use store::{Store, collection};
 
 /// The kinds that tests write: kind, group, plural name, whether it has a namespace.
-const KINDS: [(&str, &str, &str, bool); 12] = [
+const KINDS: [(&str, &str, &str, bool); 13] = [
     ("Namespace", "", "namespaces", false),
     ("Node", "", "nodes", false),
     ("Pod", "", "pods", true),
@@ -42,6 +42,12 @@ const KINDS: [(&str, &str, &str, bool); 12] = [
         "PeerAuthentication",
         "security.istio.io",
         "peerauthentications",
+        true,
+    ),
+    (
+        "AuthorizationPolicy",
+        "security.istio.io",
+        "authorizationpolicies",
         true,
     ),
     ("Sidecar", "networking.istio.io", "sidecars", true),
@@ -108,7 +114,7 @@ impl Kubernetes {
         Ok(kubernetes)
     }
 
-    /// Creates or replaces each object of a YAML text, as `kubectl apply` does for objects that come whole.
+    /// Creates or replaces each object of a YAML text, as `kubectl apply` does for complete objects.
     ///
     /// # Errors
     /// No YAML, or a kind that tests do not write.
@@ -279,7 +285,7 @@ fn merge(target: &mut Value, patch: Value) {
     }
 }
 
-/// The object as it goes out: with its type, and cut down to its metadata for clients that want no more.
+/// The object as sent: with its type, and reduced to its metadata for clients that ask for that.
 fn shown(mut object: Value, resource: &Resource, as_metadata: bool) -> Value {
     if as_metadata {
         return json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]});
@@ -299,7 +305,7 @@ fn list(store: &Store, resource: &Resource, query: &Query, as_metadata: bool) ->
         .map(|object| shown(object, resource, as_metadata))
         .collect();
     let mut list = json!({"metadata": {"resourceVersion": version.to_string()}, "items": items});
-    // A typed client knows the type of the list it asked for; only the client for metadata wants it said.
+    // Typed clients know the type of a list; the metadata client needs it in the answer.
     if as_metadata {
         list["kind"] = json!("PartialObjectMetadataList");
         list["apiVersion"] = json!("meta.k8s.io/v1");
@@ -307,7 +313,7 @@ fn list(store: &Store, resource: &Resource, query: &Query, as_metadata: bool) ->
     reply(StatusCode::OK, &list)
 }
 
-/// One line of JSON for each change, until the client goes:
+/// One line of JSON for each change, until the client disconnects:
 /// <https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes>.
 fn watch(
     store: &Arc<Store>,

@@ -1,12 +1,11 @@
 //! One mesh for a test: the control plane, a registry and callers in one network namespace, a workload with its
-//! sidecar in another, and nothing of it shared with any other test.
+//! sidecar in another. Tests share nothing.
 
 mod control_plane;
 mod registry;
 mod sidecar;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -19,14 +18,15 @@ use crate::kubernetes::Kubernetes;
 use crate::network::Namespace;
 use control_plane::ControlPlane;
 use registry::Registry;
-pub use sidecar::{LabelList, Sidecar};
+use serde_json::Value;
+pub use sidecar::Sidecar;
 
 /// The address of everything outside the workload.
 pub const OUTSIDE: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
 /// The workload's pod.
 pub const POD: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 10);
 
-/// The address of the caller with this number: each kind of caller has one of its own.
+/// The address of a caller, by number: each kind of caller has its own.
 pub const fn caller_address(number: u8) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(10, 77, 1, number))
 }
@@ -38,7 +38,7 @@ pub enum Port {
     Http,
     /// Declared as TCP.
     Tcp,
-    /// Declared without a protocol: istiod has the sidecar find it out.
+    /// Declared without a protocol: the sidecar detects it.
     Auto,
     /// In no Service.
     Undeclared,
@@ -48,7 +48,7 @@ impl Port {
     /// All of them.
     pub const ALL: [Self; 4] = [Self::Http, Self::Tcp, Self::Auto, Self::Undeclared];
 
-    /// The target port. The one that `3-workload-strict-except-port.yaml` excepts is [`Port::Tcp`]'s.
+    /// The target port. [`Port::Tcp`]'s is the one that [`crate::strict::WORKLOAD_EXCEPT_PORT`] leaves open.
     pub const fn number(self) -> u16 {
         match self {
             Self::Http => 8080,
@@ -64,7 +64,7 @@ impl Port {
     }
 }
 
-/// A running mesh with the workload `checkout` in the namespace `shop`, as `envoy-config/istio` names it.
+/// A running mesh with the workload `checkout` in the namespace `shop`.
 pub struct Mesh {
     /// The API that istiod reads.
     pub kubernetes: Kubernetes,
@@ -82,7 +82,7 @@ impl Mesh {
     /// Starts everything but the sidecar, and waits until istiod is ready.
     ///
     /// # Errors
-    /// A program is missing, or something did not start; the message holds its log's end.
+    /// A program is missing, or something did not start; the message holds the tail of its log.
     pub async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
         let (outside, pod) = (
@@ -125,29 +125,25 @@ impl Mesh {
     /// Puts the sidecar in front of the workload, as injection does, and waits until it is ready.
     ///
     /// # Errors
-    /// It did not become ready; the message holds its log's end and istiod's.
-    pub async fn start_sidecar(&mut self, labels: LabelList) -> anyhow::Result<Sidecar> {
-        let sidecar = Sidecar::start(self, labels).await;
+    /// It did not become ready; the message holds the tails of its log and of istiod's.
+    pub async fn start_sidecar(&mut self) -> anyhow::Result<Sidecar> {
+        let sidecar = Sidecar::start(self).await;
         sidecar.with_context(|| format!("istiod:\n{}", self.control_plane.log_tail()))
     }
 
-    /// The image as this mesh's registry serves it, by digest: what takes the place of the manifests' `url`.
-    pub fn image(&self) -> &str {
-        self.registry.image()
-    }
-
-    /// An overlay of `envoy-config/istio`, rendered by Kustomize, with this mesh's image.
+    /// The chart's plugins with these values and this mesh's image.
     ///
     /// # Errors
-    /// Kustomize refuses it.
-    pub fn overlay(&self, path: &Path) -> anyhow::Result<String> {
-        Ok(with_image(&crate::program::kustomize(path)?, self.image()))
+    /// Helm refuses them.
+    pub fn plugins(&self, mut values: Value) -> anyhow::Result<String> {
+        values["image"] = self.registry.image();
+        crate::chart::plugins(values)
     }
 
     /// A call from outside, from an address that is the caller's own.
     ///
     /// # Errors
-    /// The caller's, as it is.
+    /// The caller's error.
     pub async fn call(&self, caller: &Caller, to: SocketAddr) -> anyhow::Result<Reply> {
         let caller = caller.clone();
         self.outside.run(async move { caller.call(to).await }).await
@@ -156,7 +152,7 @@ impl Mesh {
     /// What the sidecar shows Prometheus, on the port that is never captured.
     ///
     /// # Errors
-    /// Nobody listens, or the answer is no exposition.
+    /// No listener, or the answer is not an exposition.
     pub async fn scrape(&self) -> anyhow::Result<Scrape> {
         Scrape::parse(&self.scrape_text().await?)
     }
@@ -164,26 +160,26 @@ impl Mesh {
     /// The same as text.
     ///
     /// # Errors
-    /// Nobody listens.
+    /// No listener.
     pub async fn scrape_text(&self) -> anyhow::Result<String> {
+        self.get_metrics("/stats/prometheus").await
+    }
+
+    /// What the sidecar's port for Prometheus answers to a path.
+    ///
+    /// # Errors
+    /// No listener.
+    pub async fn get_metrics(&self, path: &str) -> anyhow::Result<String> {
         let caller = Caller::http1(&OUTSIDE.to_string());
+        let path = path.to_owned();
         let reply = self
             .outside
             .run(async move {
                 caller
-                    .get((POD, sidecar::PROMETHEUS_PORT).into(), "/stats/prometheus")
+                    .get((POD, sidecar::PROMETHEUS_PORT).into(), &path)
                     .await
             })
             .await?;
         Ok(String::from_utf8_lossy(&reply.body).into_owned())
     }
-}
-
-/// A rendered manifest with `image` in place of the one that stands in the repository.
-pub fn with_image(yaml: &str, image: &str) -> String {
-    let zeros = "0".repeat(64);
-    yaml.replace(
-        &format!("oci://registry.example.com/plainsight@sha256:{zeros}"),
-        image,
-    )
 }

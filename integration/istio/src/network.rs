@@ -1,4 +1,4 @@
-//! Network namespaces: one for a pod, one for everything outside it, and a wire between them.
+//! Network namespaces: one for a pod, one for everything outside it, and a veth pair between them.
 
 use std::fs::File;
 use std::future::Future;
@@ -16,10 +16,10 @@ use tokio::sync::oneshot;
 
 const PREFIX: &str = "plainsight-";
 
-/// Tells the namespaces of one process apart.
+/// Distinguishes the namespaces of one process.
 static MADE: AtomicU32 = AtomicU32::new(0);
 
-/// A network namespace with a thread inside it; it goes away when dropped.
+/// A network namespace with a thread inside it; removed when dropped.
 pub struct Namespace {
     name: String,
     runtime: Handle,
@@ -28,10 +28,10 @@ pub struct Namespace {
 }
 
 impl Namespace {
-    /// Makes a namespace called after `role` and this process, with its loopback interface up.
+    /// Creates a namespace named after `role` and this process, with its loopback interface up.
     ///
     /// # Errors
-    /// No right to, or no `ip` (package iproute2).
+    /// Not permitted, or no `ip` (package iproute2).
     pub fn new(role: &str) -> anyhow::Result<Self> {
         remove_leftovers();
         let name = format!(
@@ -74,7 +74,7 @@ impl Namespace {
         Ok(namespace)
     }
 
-    /// Its name, as `ip netns` has it.
+    /// Its name for `ip netns`.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -94,10 +94,10 @@ impl Namespace {
             .context("network: the work inside the namespace ended badly")?
     }
 
-    /// Adds an address to the interface of the wire.
+    /// Adds an address to the interface of the veth pair.
     ///
     /// # Errors
-    /// The address is there already, or there is no wire.
+    /// The address is there already, or there is no veth pair.
     pub fn add_address(&self, address: IpAddr) -> anyhow::Result<()> {
         let (prefix, flags): (_, &[&str]) = if address.is_ipv4() {
             (16, &[])
@@ -110,17 +110,17 @@ impl Namespace {
         ip(&arguments)
     }
 
-    /// Makes every address of a block one of its own, so that callers can come from any of them.
+    /// Makes every address of a block local, so that callers can use any of them.
     ///
     /// # Errors
-    /// No block, or it is there already.
+    /// Not a block, or it is local already.
     pub fn answer_for(&self, block: &str) -> anyhow::Result<()> {
         ip(&[
             "-n", &self.name, "route", "add", "local", block, "dev", "lo",
         ])
     }
 
-    /// Lays a wire to `other`: an interface of the same name in both.
+    /// Creates a veth pair to `other`, with the same interface name in both.
     ///
     /// # Errors
     /// There is one already.

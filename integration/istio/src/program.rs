@@ -27,7 +27,7 @@ pub fn istio(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A running program; it and all that it started are killed when dropped, or when the test dies.
+/// A running program; it and its children are killed when dropped, or when the test dies.
 pub struct Program {
     name: String,
     child: Child,
@@ -42,7 +42,7 @@ pub struct Start<'a> {
     pub binary: &'a Path,
     /// Its arguments.
     pub arguments: &'a [String],
-    /// Its environment, beside `PATH` and `HOME`: nothing of the test's own leaks in.
+    /// Its environment, in addition to `PATH` and `HOME`; the test's own is not inherited.
     pub environment: &'a [(&'a str, String)],
     /// The folder it runs in; its log goes there too, and `varlib` there stands for `/var/lib`.
     pub folder: &'a Path,
@@ -57,7 +57,7 @@ impl Program {
         let log = start.folder.join(format!("{name}.log"));
         let output = File::create(&log)?;
         std::fs::create_dir_all(start.folder.join("varlib"))?;
-        // A process namespace of its own: all that the program starts dies with it. The agent keeps modules below
+        // A process namespace of its own: its children die with it. The agent keeps modules below
         // /var/lib/istio/data, a path that cannot be configured.
         let mut command = Command::new("setpriv");
         command
@@ -105,7 +105,7 @@ impl Program {
         })
     }
 
-    /// Fails with the log's end once it has ended: a wait for it can stop.
+    /// Fails with the tail of the log once it has ended, so that waiting can stop.
     ///
     /// # Errors
     /// It has ended.
@@ -116,14 +116,14 @@ impl Program {
         Ok(())
     }
 
-    /// All it has said.
+    /// Its log.
     pub fn log(&self) -> String {
         std::fs::read(&self.log)
             .map(|log| String::from_utf8_lossy(&log).into_owned())
             .unwrap_or_default()
     }
 
-    /// The end of what it has said.
+    /// The tail of its log.
     pub fn log_tail(&self) -> String {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
@@ -138,7 +138,7 @@ impl Drop for Program {
     }
 }
 
-/// Runs a program in a namespace to its end and gives what it wrote.
+/// Runs a program in a namespace to its end and returns its output.
 ///
 /// # Errors
 /// It cannot be run, or ends with a failure; the message holds its output.
@@ -162,22 +162,4 @@ pub fn run(namespace: &Namespace, folder: &Path, command: &[&str]) -> anyhow::Re
         output.status
     );
     Ok(said)
-}
-
-/// What Kustomize makes of a folder.
-///
-/// # Errors
-/// It refuses the folder.
-pub fn kustomize(path: &Path) -> anyhow::Result<String> {
-    let output = Command::new(istio("kustomize")?)
-        .arg("build")
-        .arg(path)
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "kustomize: {}: {}",
-        path.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }

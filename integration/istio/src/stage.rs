@@ -1,17 +1,17 @@
-//! A mesh whose workload is PERMISSIVE and has the filter at work: where the tests of verdicts, labels and exceptions
-//! begin.
+//! A mesh whose workload is PERMISSIVE and has the filter: the start of the tests of verdicts, labels and exemptions.
 
 use anyhow::{Context, ensure};
 use plainsight_integration::callers::Caller;
 use plainsight_integration::eventually::eventually;
 use plainsight_integration::exposition::Scrape;
 
-use crate::mesh::{LabelList, Mesh, Port, Sidecar, caller_address};
-use crate::repository::{manifest, root};
+use serde_json::{Value, json};
 
-/// The number of the caller that waits are made with; no other caller has it.
+use crate::mesh::{Mesh, Port, Sidecar, caller_address};
+
+/// The number of the caller used for waiting; no other caller has it.
 const CANARY: u8 = 254;
-/// How many calls in a row must go the new way before all of Envoy's workers are taken to have it.
+/// Successive calls with the new outcome after which all of Envoy's workers are assumed to have the change.
 const IN_A_ROW: u32 = 30;
 
 /// A mesh with its sidecar.
@@ -23,40 +23,41 @@ pub struct Stage {
 }
 
 impl Stage {
-    /// `1-mesh-permissive.yaml` applied, the sidecar ready, no filter yet.
+    /// A workload without any PeerAuthentication, which is PERMISSIVE; the sidecar ready, no filter yet.
     ///
     /// # Errors
-    /// Something did not start; the message holds its log's end.
-    pub async fn without_filter(labels: LabelList) -> anyhow::Result<Self> {
+    /// Something did not start; the message holds the tail of its log.
+    pub async fn without_filter() -> anyhow::Result<Self> {
         let mut mesh = Mesh::start().await?;
-        mesh.kubernetes
-            .apply(&manifest("peer-authentication/1-mesh-permissive.yaml")?)?;
-        let sidecar = mesh.start_sidecar(labels).await?;
+        let sidecar = mesh.start_sidecar().await?;
         Ok(Self { mesh, sidecar })
     }
 
-    /// The same with the overlay of one workload, at work on every port; `configuration` are the lines of its
-    /// `pluginConfig`.
+    /// The same with the chart's canary in force on every port; `values` are added to it.
     ///
     /// # Errors
     /// As above, or the filter does not count.
-    pub async fn start(labels: LabelList, configuration: &[&str]) -> anyhow::Result<Self> {
-        let stage = Self::without_filter(labels).await?;
-        let overlay = stage
-            .mesh
-            .overlay(&root().join("envoy-config/istio/overlays/workload"))?;
-        stage
-            .mesh
-            .kubernetes
-            .apply(&configured(&overlay, configuration))?;
+    pub async fn start(values: Value) -> anyhow::Result<Self> {
+        let stage = Self::without_filter().await?;
+        stage.install(canary_values(values))?;
         stage.until_the_filter_counts().await?;
         Ok(stage)
+    }
+
+    /// Applies the chart's plugins and returns what was applied.
+    ///
+    /// # Errors
+    /// Helm refuses the values.
+    pub fn install(&self, values: Value) -> anyhow::Result<String> {
+        let rendered = self.mesh.plugins(values)?;
+        self.mesh.kubernetes.apply(&rendered)?;
+        Ok(rendered)
     }
 
     /// Waits until every connection and every request counts, on every port.
     ///
     /// # Errors
-    /// They did not; the message holds the sidecar's log.
+    /// They do not; the message holds the sidecar's log.
     pub async fn until_the_filter_counts(&self) -> anyhow::Result<()> {
         self.until_counted("the filter counts", f64::from(IN_A_ROW))
             .await
@@ -92,10 +93,10 @@ impl Stage {
         Ok(())
     }
 
-    /// Calls once in plaintext after another; each must be served, or each refused.
+    /// Makes plaintext calls one after another; all must be served, or all refused.
     ///
     /// # Errors
-    /// One was not.
+    /// A call with the other outcome.
     pub async fn call_in_a_row(&self, port: Port, served: bool) -> anyhow::Result<()> {
         for _ in 0..IN_A_ROW {
             let outcome = self.mesh.call(&canary(), port.address()).await;
@@ -107,33 +108,33 @@ impl Stage {
         Ok(())
     }
 
-    /// Applies a PeerAuthentication and waits until `port` takes plaintext, or refuses it, in all workers.
+    /// Applies a PeerAuthentication and waits until `port` accepts plaintext, or refuses it, in all workers.
     ///
     /// # Errors
-    /// It did not come into force.
+    /// It does not come into force.
     pub async fn declare(
         &self,
-        file: &str,
+        policy: &str,
         port: Port,
         takes_plaintext: bool,
     ) -> anyhow::Result<()> {
-        self.mesh.kubernetes.apply(&manifest(file)?)?;
-        eventually(file, || self.call_in_a_row(port, takes_plaintext))
-            .await
-            .with_context(|| format!("sidecar:\n{}", self.sidecar.log()))
+        self.mesh.kubernetes.apply(policy)?;
+        eventually("the policy is in force", || {
+            self.call_in_a_row(port, takes_plaintext)
+        })
+        .await
+        .with_context(|| format!("sidecar:\n{}", self.sidecar.log()))
     }
 }
 
-/// A rendered overlay with these lines as `pluginConfig` of each plugin.
-pub fn configured(overlay: &str, configuration: &[&str]) -> String {
-    let lines: String = configuration
-        .iter()
-        .map(|line| format!("\n    {line}"))
-        .collect();
-    overlay.replace("\n    labels: stock", &lines)
+/// The values of a canary on the tests' workload, added to `values`.
+pub fn canary_values(mut values: Value) -> Value {
+    values["namespaces"] = json!(["shop"]);
+    values["workload"] = json!({"matchLabels": {"app": "checkout"}});
+    values
 }
 
-/// The caller that waits are made with: plain HTTP/1.1.
+/// The caller used for waiting: plain HTTP/1.1.
 pub fn canary() -> Caller {
     Caller::http1(&caller_address(CANARY).to_string())
 }

@@ -1,16 +1,18 @@
-//! `portLevelMtls` with `exemptPorts`: the port that stays open is told apart before the switch, and stays open.
+//! `portLevelMtls` with `exempt`: the port reads `exempt` before the switch, and stays open after it.
 
 use plainsight_integration::callers::Caller;
 use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::mesh::{LabelList, Port, caller_address};
+use plainsight_istio_test::mesh::{Port, caller_address};
 use plainsight_istio_test::stage::Stage;
+use plainsight_istio_test::strict;
+use serde_json::json;
 
 #[tokio::test]
-async fn an_exempt_port_is_told_apart_and_stays_open_under_strict() {
-    let stage = Stage::start(LabelList::Stock, &["exemptPorts: [9000]"])
+async fn an_exempt_port_reads_exempt_and_stays_open_under_strict() {
+    let stage = Stage::start(json!({"exemptions": [{"port": 9000, "namespace": "shop"}, {"port": 8080, "namespace": "other"}]}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
-    assert_eq!(Port::Tcp.number(), 9000, "the port of the manifest");
+    assert_eq!(Port::Tcp.number(), 9000, "the port of the exemption");
     let plain = Caller::bytes(&caller_address(1).to_string());
     let mutual =
         Caller::bytes(&caller_address(2).to_string()).over_mesh(&stage.mesh.certificates.client);
@@ -27,7 +29,9 @@ async fn an_exempt_port_is_told_apart_and_stays_open_under_strict() {
                     scrape.sum("plainsight_connections_total", &labels)
                 };
                 let exempt = count(Port::Tcp, &[("source_ip", &address), ("strict", "exempt")]);
+                // The exemption of another namespace must not reach this one.
                 let others = count(Port::Tcp, &[("strict", "reject")])
+                    + count(Port::Http, &[("strict", "exempt")])
                     + count(Port::Auto, &[("strict", "exempt")]);
                 let mutual = count(Port::Tcp, &[("peer", "mutual_tls"), ("strict", "allow")]);
                 anyhow::ensure!(
@@ -46,11 +50,7 @@ async fn an_exempt_port_is_told_apart_and_stays_open_under_strict() {
     verdicts(1.0).await;
 
     stage
-        .declare(
-            "peer-authentication/3-workload-strict-except-port.yaml",
-            Port::Http,
-            false,
-        )
+        .declare(strict::WORKLOAD_EXCEPT_PORT, Port::Http, false)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     for port in [Port::Http, Port::Auto, Port::Undeclared] {

@@ -1,77 +1,76 @@
-//! Istio's own judgement of the manifests: `istioctl validate` and `istioctl analyze`.
+//! Istio's own verdict on the rendered chart: `istioctl validate` and `istioctl analyze`.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output};
 
-use plainsight_istio_test::program::{istio, kustomize};
-use plainsight_istio_test::repository::{manifest, manifests, root};
+use plainsight_istio_test::chart::root;
+use plainsight_istio_test::program::istio;
+use plainsight_istio_test::strict;
 
-fn istioctl(arguments: &[&str], file: &Path) -> Output {
+const SETS: [&str; 5] = [
+    "canary",
+    "namespace",
+    "mesh",
+    "traffic-extension",
+    "configured",
+];
+
+fn istioctl(arguments: &[&str], yaml: &str) -> (Output, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("manifest.yaml");
+    std::fs::write(&file, yaml).unwrap();
     let binary = istio("istioctl").unwrap_or_else(|error| panic!("{error:#}"));
-    Command::new(binary)
+    let output = Command::new(binary)
         .args(arguments)
-        .arg(file)
+        .arg(Path::new(&file))
         .output()
-        .unwrap()
-}
-
-fn said(output: &Output) -> String {
-    format!(
+        .unwrap();
+    let message = format!(
         "{}{}",
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
-    )
+    );
+    (output, message)
 }
 
-fn written(folder: &tempfile::TempDir, text: &str) -> PathBuf {
-    let path = folder.path().join("manifest.yaml");
-    std::fs::write(&path, text).unwrap();
-    path
+/// The golden files: tests/chart.rs proves that the chart renders to them.
+fn rendered() -> Vec<(&'static str, String)> {
+    let golden = |set| root().join(format!("integration/istio/charts/{set}.golden.yaml"));
+    SETS.iter()
+        .map(|set| (*set, std::fs::read_to_string(golden(set)).unwrap()))
+        .chain([
+            (
+                "strict, except a port",
+                strict::WORKLOAD_EXCEPT_PORT.to_owned(),
+            ),
+            ("strict", strict::NAMESPACE.to_owned()),
+        ])
+        .collect()
 }
 
-/// Everything that people apply: plain files, and what Kustomize makes of the overlays.
-fn applied() -> Vec<(String, String)> {
-    let mut all: Vec<_> = manifests()
-        .unwrap()
-        .into_iter()
-        .filter(|name| !name.ends_with("kustomization.yaml") && !name.starts_with("native-labels/"))
-        .map(|name| (name.clone(), manifest(&name).unwrap()))
-        .collect();
-    for overlay in ["workload", "namespace", "mesh"] {
-        let folder = root().join("envoy-config/istio/overlays").join(overlay);
-        all.push((
-            overlay.to_owned(),
-            kustomize(&folder).unwrap_or_else(|error| panic!("{error:#}")),
-        ));
-    }
-    all
+fn one(name: &str) -> String {
+    let all = rendered();
+    all.into_iter().find(|(set, _)| *set == name).unwrap().1
 }
 
 #[test]
-fn istio_accepts_every_manifest() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in applied() {
-        let output = istioctl(&["validate", "-f"], &written(&folder, &text));
-        assert!(output.status.success(), "{name}: {}", said(&output));
-        assert!(
-            !said(&output).contains("Warning"),
-            "{name}: {}",
-            said(&output)
-        );
+fn istio_accepts_every_rendered_set() {
+    for (name, text) in rendered() {
+        let (output, message) = istioctl(&["validate", "-f"], &text);
+        assert!(output.status.success(), "{name}: {message}");
+        assert!(!message.contains("Warning"), "{name}: {message}");
     }
 }
 
 #[test]
-fn istio_finds_nothing_to_say_about_any_manifest() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, text) in applied() {
-        let output = istioctl(
+fn istio_has_no_remarks_on_any_rendered_set() {
+    for (name, text) in rendered() {
+        let (_, message) = istioctl(
             &["analyze", "--use-kube=false", "--failure-threshold=Info"],
-            &written(&folder, &text),
+            &text,
         );
-        let said = said(&output);
         // Without a cluster there is no workload that a selector could select, and no namespace that is injected.
-        let remarks: Vec<&str> = said
+        let remarks: Vec<&str> = message
             .lines()
             .filter(|line| line.starts_with("Error") || line.starts_with("Warning"))
             .filter(|line| !line.contains("IST0127") && !line.contains("IST0101"))
@@ -81,94 +80,47 @@ fn istio_finds_nothing_to_say_about_any_manifest() {
 }
 
 #[test]
-fn istio_refuses_manifests_that_are_broken_on_purpose() {
-    let folder = tempfile::tempdir().unwrap();
+fn istio_refuses_what_is_broken_on_purpose() {
     let broken = [
+        ("canary", "phase: AUTHN", "phase: BEFORE", "BEFORE"),
+        ("canary", "mode: SERVER", "mode: INBOUND", "INBOUND"),
+        ("canary", "type: NETWORK", "type: TCP", "TCP"),
         (
-            "wasmplugin/http.yaml",
-            "phase: AUTHN",
-            "phase: BEFORE",
-            "BEFORE",
-        ),
-        (
-            "wasmplugin/http.yaml",
-            "mode: SERVER",
-            "mode: INBOUND",
-            "INBOUND",
-        ),
-        (
-            "wasmplugin/network.yaml",
-            "type: NETWORK",
-            "type: TCP",
-            "TCP",
-        ),
-        (
-            "wasmplugin/network.yaml",
+            "canary",
             "failStrategy: FAIL_OPEN",
             "failStrategy: IGNORE",
             "IGNORE",
         ),
+        ("canary", "pluginName:", "plugin_nam:", "plugin_nam"),
+        ("canary", "url: oci://", "url: ftp://", "ftp"),
+        ("traffic-extension", "type: NETWORK", "type: TCP", "TCP"),
         (
-            "wasmplugin/network.yaml",
-            "pluginName:",
-            "plugin_nam:",
-            "plugin_nam",
-        ),
-        (
-            "wasmplugin/network.yaml",
-            "url: oci://",
-            "url: ftp://",
-            "ftp",
-        ),
-        (
-            "trafficextension/network.yaml",
-            "type: NETWORK",
-            "type: TCP",
-            "TCP",
-        ),
-        (
-            "trafficextension/http.yaml",
+            "traffic-extension",
             "phase: AUTHN",
             "phase: BEFORE",
             "BEFORE",
         ),
+        ("traffic-extension", "  wasm:\n", "  wasn:\n", "wasn"),
+        ("strict", "STRICT", "STRIKT", "STRIKT"),
+        ("strict, except a port", "    9000:", "    99000:", "port"),
         (
-            "trafficextension/http.yaml",
-            "  wasm:\n",
-            "  wasn:\n",
-            "wasn",
-        ),
-        (
-            "peer-authentication/2-workload-strict.yaml",
-            "STRICT",
-            "STRIKT",
-            "STRIKT",
-        ),
-        (
-            "peer-authentication/3-workload-strict-except-port.yaml",
-            "    9000:",
-            "    99000:",
-            "port",
-        ),
-        (
-            "peer-authentication/3-workload-strict-except-port.yaml",
-            "matchLabels:\n      app: checkout",
+            "strict, except a port",
+            "matchLabels: {app: checkout}",
             "matchLabels: {}",
             "selector",
         ),
     ];
     for (name, from, to, word) in broken {
-        let text = manifest(name).unwrap();
+        let text = one(name);
         assert!(text.contains(from), "{name}: no {from:?} to break");
-        let output = istioctl(
-            &["validate", "-f"],
-            &written(&folder, &text.replace(from, to)),
-        );
-        let said = said(&output);
-        assert!(!output.status.success(), "{name}: {to}: accepted: {said}");
+        let (output, message) = istioctl(&["validate", "-f"], &text.replace(from, to));
         assert!(
-            said.contains(word),
-            "{name}: {to}: refused for another reason: {said}"
+            !output.status.success(),
+            "{name}: {to}: accepted: {message}"
+        );
+        assert!(
+            message.contains(word),
+            "{name}: {to}: refused for another reason: {message}"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The paths of the Kubernetes API: <https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris>.
 
-/// What a path of the API names. The version of the group plays no part: one form of each object is kept.
+/// The resource that a path of the API names. The group's version is ignored: one form of each object is kept.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Resource {
     /// The group, empty for the core group.
@@ -16,7 +16,7 @@ pub(super) struct Resource {
 }
 
 impl Resource {
-    /// Reads a path; `None` when it names no resource. A subresource (`/status`) is taken for its object.
+    /// Reads a path; `None` when it names no resource. A subresource (`/status`) means its object.
     pub(super) fn parse(path: &str) -> Option<Self> {
         let mut parts = path.trim_matches('/').split('/');
         let (group, version) = match parts.next()? {
@@ -42,7 +42,7 @@ impl Resource {
         })
     }
 
-    /// `group/version`, as `apiVersion` has it.
+    /// `group/version`, the form of `apiVersion`.
     pub(super) fn api_version(&self) -> String {
         if self.group.is_empty() {
             self.version.clone()

@@ -1,6 +1,6 @@
 //! The queries of the Kubernetes API, as far as istiod uses them.
 
-/// The parts of a query that change an answer.
+/// The parameters that change an answer.
 pub(super) struct Query {
     pub(super) watch: bool,
     pub(super) version: usize,

@@ -20,7 +20,7 @@ impl Selector {
     /// Reads the values of `labelSelector` and `fieldSelector`.
     ///
     /// # Errors
-    /// A form that is not known here: answering it wrongly would be worse.
+    /// An unknown form: an error is better than a wrong answer.
     pub(super) fn parse(labels: &str, fields: &str) -> anyhow::Result<Self> {
         let mut conditions = Vec::new();
         for (text, of_label) in [(labels, true), (fields, false)] {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use super::path::Resource;
 use super::selector::Selector;
 
-/// A kind of objects: group and plural name.
+/// A kind of object: group and plural name.
 pub(super) type Collection = (String, String);
 
 /// One change.
@@ -28,7 +28,7 @@ struct State {
     history: Vec<Event>,
 }
 
-/// Everything the stand-in knows.
+/// The state of the stand-in.
 pub(super) struct Store {
     state: Mutex<State>,
     changed: watch::Sender<usize>,
@@ -46,7 +46,7 @@ impl Store {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Creates or replaces an object; gives it back with its version.
+    /// Creates or replaces an object; returns it with its version.
     pub(super) fn put(&self, resource: &Resource, mut object: Value) -> Value {
         let mut state = self.state();
         let key = key(resource, &object);
@@ -131,7 +131,7 @@ impl Store {
         (items, state.history.len())
     }
 
-    /// What has happened after `version`, and the version up to which that is told.
+    /// The changes after `version`, and the version of the last one.
     pub(super) fn since(&self, version: usize) -> (Vec<Event>, usize) {
         let state = self.state();
         (
@@ -140,7 +140,7 @@ impl Store {
         )
     }
 
-    /// Tells of every change.
+    /// Notifies of every change.
     pub(super) fn changes(&self) -> watch::Receiver<usize> {
         self.changed.subscribe()
     }

@@ -10,7 +10,7 @@ use super::OUTSIDE;
 use crate::network::Namespace;
 use crate::program::{Program, Start, istio};
 
-/// Of the stand-in for Kubernetes.
+/// The stand-in for Kubernetes.
 pub(super) const API_PORT: u16 = 6443;
 /// Without TLS, inside the test's own namespace.
 pub(super) const XDS_PORT: u16 = 15010;
@@ -83,7 +83,7 @@ impl ControlPlane {
             },
         )?;
         let ended = eventually("istiod: ready", || {
-            // A wait for a program that has ended stops here: the error is the value.
+            // Stops waiting for a program that has ended: the error is the value.
             let ended = program.still_runs().err();
             async move {
                 if ended.is_some() {

@@ -5,17 +5,18 @@ use std::process::Command;
 
 use anyhow::{Context, ensure};
 use plainsight_integration::eventually::eventually;
+use serde_json::{Value, json};
 
 use super::OUTSIDE;
+use crate::chart::root;
 use crate::network::Namespace;
 use crate::program::{Program, Start, run};
-use crate::repository::root;
 
 const PORT: u16 = 5000;
 
 /// A running registry.
 pub(super) struct Registry {
-    image: String,
+    digest: String,
     _program: Program,
 }
 
@@ -57,7 +58,7 @@ impl Registry {
             format!("oci:{}:plainsight", layout.display()),
             format!("docker://{OUTSIDE}:{PORT}/plainsight:test"),
         );
-        // The registry answers a moment after its start: pushing is the question whether it does.
+        // The registry answers a moment after its start: the push is repeated until it does.
         let push = || async {
             run(
                 namespace,
@@ -69,12 +70,13 @@ impl Registry {
             .await
             .with_context(|| format!("registry:\n{}", program.log_tail()))?;
         Ok(Self {
-            image: format!("oci://{OUTSIDE}:{PORT}/plainsight@{digest}"),
+            digest,
             _program: program,
         })
     }
 
-    pub(super) fn image(&self) -> &str {
-        &self.image
+    /// The value `image` of the chart.
+    pub(super) fn image(&self) -> Value {
+        json!({"repository": format!("{OUTSIDE}:{PORT}/plainsight"), "digest": self.digest})
     }
 }

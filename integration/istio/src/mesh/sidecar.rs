@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use plainsight::metrics::LABELS;
 use plainsight_integration::eventually::eventually;
 
 use super::control_plane::XDS_PORT;
@@ -13,15 +12,6 @@ use crate::program::{Program, Start, istio, run};
 /// Envoy's metrics: <https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio>.
 pub(super) const PROMETHEUS_PORT: u16 = 15090;
 
-/// Which labels Envoy's bootstrap makes of metrics' names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LabelList {
-    /// Istio's own, as in every mesh.
-    Stock,
-    /// With the filter's in `extraStatTags`, as in `native-labels/`.
-    Native,
-}
-
 /// A running sidecar.
 pub struct Sidecar {
     agent: Program,
@@ -29,7 +19,7 @@ pub struct Sidecar {
 }
 
 impl Sidecar {
-    pub(super) async fn start(mesh: &Mesh, labels: LabelList) -> anyhow::Result<Self> {
+    pub(super) async fn start(mesh: &Mesh) -> anyhow::Result<Self> {
         let folder = mesh.folder.path().join("sidecar");
         // Certificates by file instead of a token and a request to istiod: the agent's well-known place.
         // https://github.com/istio/istio/blob/1.30.0/pkg/security/security.go (WorkloadIdentityCredentialsPath)
@@ -51,7 +41,8 @@ impl Sidecar {
 
         redirect(mesh, &folder)?;
         let binary = istio("pilot-agent")?;
-        let template = istio("envoy_bootstrap.json")?;
+        let template = std::env::var("PLAINSIGHT_BOOTSTRAP")
+            .context("PLAINSIGHT_BOOTSTRAP: not set: run make test-istio")?;
         let arguments = [
             "proxy",
             "sidecar",
@@ -59,10 +50,10 @@ impl Sidecar {
             "--concurrency=2",
             "--proxyLogLevel=warning",
             "--proxyComponentLogLevel=wasm:info,config:info",
-            &format!("--templateFile={}", template.display()),
+            &format!("--templateFile={template}"),
         ]
         .map(str::to_owned);
-        let environment = environment(labels)?;
+        let environment = environment()?;
         let mut agent = Program::start(
             "pilot-agent",
             &Start {
@@ -101,7 +92,7 @@ impl Sidecar {
         Ok(Self { agent, folder })
     }
 
-    /// All that the agent and Envoy have said.
+    /// The log of the agent and of Envoy.
     pub fn log(&self) -> String {
         self.agent.log()
     }
@@ -109,7 +100,7 @@ impl Sidecar {
     /// The bootstrap that the agent rendered from Istio's template.
     ///
     /// # Errors
-    /// It is not there, or no JSON.
+    /// The file is missing, or not JSON.
     pub fn bootstrap(&self) -> anyhow::Result<serde_json::Value> {
         let path = self.folder.join("etc/istio/proxy/envoy-rev.json");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
@@ -145,8 +136,8 @@ fn plain() -> plainsight_integration::callers::Caller {
     plainsight_integration::callers::Caller::http1(&OUTSIDE.to_string())
 }
 
-/// Istio's own iptables, as istio-init runs it. The proxy's user is root here: no other user is needed in a namespace
-/// of the test's own.
+/// Istio's own iptables, as istio-init runs it. The proxy's user is root: the namespace belongs to the
+/// test alone.
 fn redirect(mesh: &Mesh, folder: &Path) -> anyhow::Result<()> {
     let agent = istio("pilot-agent")?;
     let agent = agent.to_string_lossy();
@@ -176,18 +167,13 @@ fn redirect(mesh: &Mesh, folder: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn environment(labels: LabelList) -> anyhow::Result<Vec<(&'static str, String)>> {
+fn environment() -> anyhow::Result<Vec<(&'static str, String)>> {
     let envoy = std::env::var("PLAINSIGHT_ENVOY")
         .context("PLAINSIGHT_ENVOY: not set: run make test-istio")?;
-    let list: Vec<_> = match labels {
-        LabelList::Stock => Vec::new(),
-        LabelList::Native => LABELS.iter().map(|(_, name, _)| *name).collect(),
-    };
     let config = serde_json::json!({
         "binaryPath": envoy,
         "discoveryAddress": format!("{OUTSIDE}:{XDS_PORT}"),
         "controlPlaneAuthPolicy": "NONE",
-        "extraStatTags": list,
     });
     Ok([
         ("PROXY_CONFIG", config.to_string()),

@@ -1,12 +1,13 @@
-//! The callers, and what is said of each.
+//! The callers, and the verdict on each.
 
 use std::collections::BTreeMap;
 
 use plainsight_integration::callers::{Caller, Tls, TlsVersion};
 use plainsight_integration::exposition::Scrape;
 use plainsight_integration::pki::{Authority, Identity};
-use plainsight_istio_test::mesh::{LabelList, Port, caller_address};
+use plainsight_istio_test::mesh::{Port, caller_address};
 use plainsight_istio_test::stage::Stage;
+use serde_json::Value;
 
 use crate::kinds::{Kind, Over};
 
@@ -17,7 +18,7 @@ pub enum Fact {
     Refused(String),
 }
 
-/// What the filter has said of a caller.
+/// The filter's verdict on a caller: `peer` and `strict`.
 pub type Verdict = Option<(String, String)>;
 
 /// The callers, in front of a stage.
@@ -27,8 +28,8 @@ pub struct Callers {
 }
 
 impl Callers {
-    pub async fn start(configuration: &[&str]) -> Self {
-        let stage = Stage::start(LabelList::Stock, configuration)
+    pub async fn start(values: Value) -> Self {
+        let stage = Stage::start(values)
             .await
             .unwrap_or_else(|error| panic!("{error:#}"));
         Self {
@@ -37,7 +38,7 @@ impl Callers {
         }
     }
 
-    /// Lets one caller of the kind speak.
+    /// One call by a caller of the kind.
     pub async fn ask(&self, number: u8, kind: &Kind) -> Fact {
         let mut caller = Caller::new(&caller_address(number).to_string(), kind.speaks);
         if let Over::PlainAs(agent) = kind.over {
@@ -50,7 +51,7 @@ impl Callers {
             Ok(_) => Fact::Served,
             Err(error) => {
                 let error = format!("{error:#}");
-                // Hanging is neither of the two: no caller of this table may hang.
+                // No caller of this table may hang.
                 assert!(
                     !error.contains("still not done"),
                     "{}: {:?}: {error}",
@@ -90,7 +91,7 @@ fn principal(number: u8) -> String {
     format!("spiffe://cluster.local/ns/shop/sa/kind-{number}")
 }
 
-/// What the connections counted for the caller with this number say of it: `peer` and `strict`.
+/// `peer` and `strict` of the connections counted for the caller with this number.
 pub fn verdict(scrape: &Scrape, number: u8, port: Port) -> Verdict {
     let (address, principal, port) = (
         caller_address(number).to_string(),

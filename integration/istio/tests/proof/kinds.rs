@@ -38,11 +38,11 @@ pub enum Over {
     Own(TlsVersion),
     OwnWithoutSni(TlsVersion),
     OwnWithoutAlpn,
-    /// Ordinary TLS with a SPIFFE certificate at hand, should anybody ask.
+    /// Ordinary TLS with a SPIFFE certificate, sent on request.
     OwnHolding(TlsVersion),
 }
 
-/// What the filter must say under PERMISSIVE.
+/// The expected verdict under PERMISSIVE.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
     /// `peer="mutual_tls"`, `strict="allow"`.
@@ -53,11 +53,11 @@ pub enum Said {
     Passthrough,
     /// No caller: a failed handshake.
     HandshakeFailure,
-    /// No caller: istiod's listener has no filter chain for it, before and after.
+    /// No caller: istiod's listener has no filter chain for it in either mode.
     NoChain,
 }
 
-/// Every kind, each with a number that its address is made of.
+/// Every kind; its index gives its address.
 pub fn kinds() -> Vec<Kind> {
     let mut kinds = Vec::new();
     let mut add = |name, ports: &[Port], speaks, over, said| {

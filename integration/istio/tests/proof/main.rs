@@ -1,6 +1,6 @@
-//! The proof with istiod's own listeners: every kind of caller talks to PERMISSIVE, the filter says who would break,
-//! the PeerAuthentication becomes STRICT, the same callers talk again. What the filter said must come true, but for
-//! the exceptions written down here.
+//! The proof with istiod's own listeners: every kind of caller calls under PERMISSIVE, the filter reports who would break,
+//! the namespace becomes STRICT, the same callers call again. Every verdict must come true, except for those listed
+//! here.
 
 mod callers;
 mod kinds;
@@ -12,8 +12,8 @@ use kinds::{Kind, Said, kinds};
 use plainsight_integration::eventually::eventually;
 use plainsight_istio_test::mesh::Port;
 
-/// Callers whom the verdict calls broken and STRICT serves: they hold a certificate of the mesh, but speak TLS past
-/// the sidecar, which PERMISSIVE passes through unread. STRICT terminates that TLS, and then the certificate counts.
+/// Verdict `reject`, but served under STRICT: callers with a mesh certificate whose own TLS PERMISSIVE passes through.
+/// STRICT terminates that TLS and accepts the certificate.
 const EXCEPTIONS: [&str; 2] = [
     "its own TLS 1.3, holding a mesh certificate",
     "its own TLS 1.2, holding a mesh certificate",
@@ -44,10 +44,10 @@ async fn ask_all(callers: &Callers, kinds: &[Kind]) -> Vec<Fact> {
 #[tokio::test]
 async fn every_verdict_comes_true_with_istiods_own_listeners() {
     let kinds = kinds();
-    let callers = Callers::start(&["principals: true"]).await;
+    let callers = Callers::start(serde_json::json!({"config": {"principals": true}})).await;
 
     let permissive = ask_all(&callers, &kinds).await;
-    // A failed handshake is counted when Envoy closes the connection, a moment after the caller knows.
+    // A failed handshake is counted when Envoy closes the connection, a moment after the caller sees it.
     let verdicts = eventually("verdicts", || async {
         let scrape = callers.stage.mesh.scrape().await?;
         let mut verdicts = Vec::new();
@@ -78,7 +78,7 @@ async fn every_verdict_comes_true_with_istiods_own_listeners() {
     .await
     .unwrap_or_else(|error| panic!("{error:#}"));
     for (kind, fact) in kinds.iter().zip(&permissive) {
-        // Plain bytes get a 400 from an HTTP port; who has no verdict was never served.
+        // Plain bytes get a 400 from an HTTP port; callers without a verdict were never served.
         let is_served = expected(kind.said).is_some()
             && !(kind.name == "plain bytes" && kind.port == Port::Http);
         assert_eq!(
@@ -92,11 +92,7 @@ async fn every_verdict_comes_true_with_istiods_own_listeners() {
 
     callers
         .stage
-        .declare(
-            "peer-authentication/4-namespace-strict.yaml",
-            Port::Http,
-            false,
-        )
+        .declare(plainsight_istio_test::strict::NAMESPACE, Port::Http, false)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     let strict = ask_all(&callers, &kinds).await;

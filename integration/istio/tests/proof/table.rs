@@ -1,4 +1,4 @@
-//! The proof as people read it.
+//! The proof as a Markdown table.
 
 use crate::callers::{Fact, Verdict};
 use crate::kinds::{Kind, Said};
@@ -21,8 +21,8 @@ pub fn markdown(rows: &[Row<'_>]) -> String {
     let mut text = "<!-- Written by make istio-proof. -->\n\
          # The proof with istiod's own listeners\n\n\
          istiod, its agent and its iptables of Istio 1.31, built from the Go module; the stock Envoy as the sidecar; the\n\
-         plugins of `envoy-config/istio/overlays/workload`, the image fetched by the agent from a registry by digest.\n\
-         Every kind of caller calls under `1-mesh-permissive.yaml`; then `4-namespace-strict.yaml` is applied, and the\n\
+         plugins of the chart's canary, the image fetched by the agent from a registry by digest.\n\
+         Every kind of caller calls without any PeerAuthentication; then the namespace becomes STRICT, and the\n\
          same callers call again. The ports: HTTP, TCP and automatic are declared in a Service, the last one is not.\n\n\
          | caller | port | peer | verdict | under PERMISSIVE | under STRICT | came true |\n\
          |---|---|---|---|---|---|---|\n"
