@@ -2,10 +2,13 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::life::Kept;
+
+const DEADLINE: Duration = Duration::from_secs(60);
 
 const RULES: &str = include_str!("../../../envoy-config/prometheus/plainsight.rules.yml");
 const DASHBOARD: &str = include_str!("../../../envoy-config/grafana/plainsight.json");
@@ -22,6 +25,15 @@ fn get(address: &str, path: &str) -> Value {
     stream.read_to_string(&mut answer).unwrap();
     let (_, body) = answer.split_once("\r\n\r\n").unwrap();
     serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
+}
+
+/// Polls until `check` succeeds: each group of rules is evaluated once a second, at its own time.
+fn eventually(check: impl Fn() -> Result<(), String>) {
+    let started = Instant::now();
+    while let Err(problem) = check() {
+        assert!(started.elapsed() < DEADLINE, "{problem}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }
 
 fn query(address: &str, expression: &str) -> Value {
@@ -70,19 +82,24 @@ fn every_rule_and_every_panel_is_answered() {
     let (_, rest) = text.split_once("Prometheus: http://").unwrap();
     let (address, _) = rest.split_once('/').unwrap();
 
-    let rules = get(address, "rules");
-    let mut healthy = 0;
-    for group in rules["data"]["groups"].as_array().unwrap() {
-        for rule in group["rules"].as_array().unwrap() {
-            assert_eq!(
-                rule["health"], "ok",
-                "{}: {}",
-                rule["name"], rule["lastError"]
-            );
-            healthy += 1;
+    eventually(|| {
+        let rules = get(address, "rules");
+        let healthy: Vec<&Value> = rules["data"]["groups"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|group| group["rules"].as_array().unwrap())
+            .filter(|rule| rule["health"] == "ok")
+            .collect();
+        let expected = RULES.matches("- record:").count();
+        match healthy.len() == expected {
+            true => Ok(()),
+            false => Err(format!(
+                "{} of {expected} rules are healthy: {rules}",
+                healthy.len()
+            )),
         }
-    }
-    assert_eq!(healthy, RULES.matches("- record:").count());
+    });
 
     for series in [
         "plainsight:caller:first_seen_timestamp_seconds{caller_kind=\"CronJob\"}",
@@ -93,9 +110,13 @@ fn every_rule_and_every_panel_is_answered() {
         "plainsight:namespace:blocking_callers{window=\"35d\", counted=\"all\"} == 5",
         "plainsight:namespace:ready{window=\"1h\", counted=\"all\"} == 0",
     ] {
-        let answer = query(address, series);
-        let rows = answer["data"]["result"].as_array().unwrap().len();
-        assert!(rows > 0, "{series}: no rows: {answer}");
+        eventually(|| {
+            let answer = query(address, series);
+            match answer["data"]["result"].as_array() {
+                Some(rows) if !rows.is_empty() => Ok(()),
+                _ => Err(format!("{series}: no rows: {answer}")),
+            }
+        });
     }
 
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
