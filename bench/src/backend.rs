@@ -69,7 +69,7 @@ where
     Ok((address, task))
 }
 
-/// Answers each request head, whatever it asks for, with [`LARGE_BODY`] bytes.
+/// Answers each request head with [`LARGE_BODY`] bytes.
 async fn serve_large(mut stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut response =

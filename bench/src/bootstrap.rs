@@ -1,14 +1,13 @@
 //! The measured Envoy's configuration: one listener for each chain and filter, on any free loopback port.
 
+use std::env;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 
 use crate::certificates::Certificates;
-use crate::floor::Floor;
 use crate::variant::{Chain, Filter, Listener};
 
 /// The path that every listener answers itself, without a backend.
@@ -28,10 +27,6 @@ pub struct Modules {
     pub before: Option<PathBuf>,
     /// The SDK's empty filter.
     pub empty: PathBuf,
-    /// The naive reporter.
-    pub naive: PathBuf,
-    /// Where the modules without logic are.
-    pub filters: PathBuf,
 }
 
 impl Modules {
@@ -45,30 +40,19 @@ impl Modules {
             plainsight: named("PLAINSIGHT_WASM")?,
             before: None,
             empty: filters.join("bench_empty.wasm"),
-            naive: filters.join("bench_naive.wasm"),
-            filters,
         };
-        for module in [&modules.plainsight, &modules.empty, &modules.naive] {
+        for module in [&modules.plainsight, &modules.empty] {
             ensure!(
                 module.is_file(),
                 "{}: no such file: run `make build bench-filters`",
                 module.display()
             );
         }
-        for floor in Floor::ALL {
-            let file = modules.floor(floor);
-            fs::write(&file, floor.module()?)
-                .with_context(|| format!("{}: cannot be written", file.display()))?;
-        }
         Ok(modules)
     }
 }
 
 impl Modules {
-    fn floor(&self, floor: Floor) -> PathBuf {
-        self.filters.join(floor.word()).with_extension("wasm")
-    }
-
     /// The other build, or plainsight itself where none is compared.
     fn other_build(&self) -> &Path {
         self.before.as_ref().unwrap_or(&self.plainsight)
@@ -234,8 +218,7 @@ fn network_filters(listener: Listener, modules: &Modules) -> Vec<Value> {
     match listener.filter {
         Filter::NetworkOnly | Filter::Both => wasm(&modules.plainsight),
         Filter::Before => wasm(modules.other_build()),
-        Filter::Floor(floor) => wasm(&modules.floor(floor)),
-        Filter::None | Filter::SdkEmpty | Filter::Lua | Filter::HttpOnly | Filter::Naive => vec![],
+        Filter::None | Filter::SdkEmpty | Filter::Lua => vec![],
     }
 }
 
@@ -264,10 +247,8 @@ fn http_filters(listener: Listener, modules: &Modules) -> Vec<Value> {
         Filter::None | Filter::NetworkOnly => vec![],
         Filter::SdkEmpty => vec![wasm("empty", &modules.empty)],
         Filter::Lua => vec![lua],
-        Filter::HttpOnly | Filter::Both => vec![wasm("plainsight-http", &modules.plainsight)],
+        Filter::Both => vec![wasm("plainsight-http", &modules.plainsight)],
         Filter::Before => vec![wasm("plainsight-http", modules.other_build())],
-        Filter::Naive => vec![wasm("naive", &modules.naive)],
-        Filter::Floor(floor) => vec![wasm("floor", &modules.floor(floor))],
     };
     filters.push(router);
     filters

@@ -25,12 +25,17 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts `binary` with this bootstrap and one worker, on this CPU alone if one is named, and waits until it
-    /// serves.
+    /// Starts `binary` with this bootstrap and this many workers, on this CPU alone if one is named, and waits until
+    /// it serves.
     ///
     /// # Errors
     /// It cannot be started, ends, or does not serve in time; the end of its log is in the error.
-    pub fn start(binary: &Path, bootstrap: &Value, cpu: Option<usize>) -> Result<Self> {
+    pub fn start(
+        binary: &Path,
+        bootstrap: &Value,
+        cpu: Option<usize>,
+        workers: u32,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir()?;
         let config = folder.path().join("bootstrap.json");
         fs::write(&config, serde_json::to_vec_pretty(bootstrap)?)?;
@@ -51,7 +56,8 @@ impl Envoy {
             .arg(&config)
             .arg("--admin-address-path")
             .arg(&admin_file)
-            .args(["--concurrency", "1", "--disable-hot-restart"])
+            .args(["--concurrency", &workers.to_string()])
+            .arg("--disable-hot-restart")
             .args(["--log-level", "warning"])
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
@@ -137,6 +143,12 @@ impl Envoy {
             .collect()
     }
 
+    /// Envoy's process id.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The CPU time of all of Envoy's threads so far.
     ///
     /// # Errors
@@ -158,7 +170,7 @@ impl Envoy {
 
 impl Drop for Envoy {
     fn drop(&mut self) {
-        // It may have ended by itself; there is nobody to tell either way.
+        // It may have ended by itself; errors are ignored.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }

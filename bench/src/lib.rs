@@ -1,18 +1,17 @@
 //! What plainsight costs, measured on a real Envoy beside other filters and beside no filter at all.
 //!
-//! One Envoy with one worker has a listener for every filter; all loads go to it in turns, so that whatever the
-//! machine does besides hits every filter alike. The cost is the CPU time of Envoy's threads, not the time on a clock.
+//! One Envoy with one worker has a listener for every filter; all loads go to it in turns, so that other
+//! work of the machine affects every filter equally. The cost is the CPU time of Envoy's threads, not the time on a clock.
 
 pub mod backend;
 pub mod bootstrap;
 pub mod certificates;
-pub mod chart;
 pub mod envoy;
 pub mod estimate;
-pub mod floor;
 pub mod goals;
 pub mod load;
 pub mod machine;
+pub mod memory;
 pub mod report;
 pub mod rig;
 pub mod schedstat;

@@ -1,11 +1,11 @@
 //! `plainsight-bench [--rounds N] [--only WORKLOAD[,WORKLOAD]] [--before MODULE] [--out FOLDER]`: the whole
 //! measurement. `--before` names another build of plainsight that is measured beside the one at hand.
 //!
-//! Environment: `PLAINSIGHT_ENVOY`, `PLAINSIGHT_WASM`, `PLAINSIGHT_BENCH_FILTERS` (the folder with
-//! `bench_empty.wasm` and `bench_naive.wasm`). `make bench` sets them. The exit status is 1 when a goal is missed by
+//! `memory` is a workload too. Environment: `PLAINSIGHT_ENVOY`, `PLAINSIGHT_WASM`, `PLAINSIGHT_BENCH_FILTERS` (the
+//! folder with `bench_empty.wasm`). `make bench` sets them. The exit status is 1 when a goal is missed by
 //! more than the noise.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use plainsight_bench::report::Report;
 use plainsight_bench::rig::Rig;
 use plainsight_bench::schedstat::Placement;
 use plainsight_bench::variant::{Cell, Chain, Filter, Listener, Workload, cells};
-use plainsight_bench::{chart, table};
+use plainsight_bench::{memory, table};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
@@ -44,10 +44,14 @@ async fn main() -> Result<ExitCode> {
         placement.envoy, placement.load
     );
 
+    let memory = match arguments.memory {
+        true => memory::measure(&envoy, &modules, arguments.rounds).await?,
+        false => BTreeMap::new(),
+    };
     let cells = cells(&arguments.workloads, arguments.before.is_some());
     let listeners: BTreeSet<Listener> = cells.iter().map(|cell| cell.listener()).collect();
     let listeners: Vec<Listener> = listeners.into_iter().collect();
-    let rig = Rig::start(&envoy, &modules, &listeners, Some(placement.envoy)).await?;
+    let rig = Rig::start(&envoy, &modules, &listeners, Some(placement.envoy), 1).await?;
     let costs = measure(&rig, &cells, arguments.rounds).await?;
 
     let report = Report::new(
@@ -58,13 +62,13 @@ async fn main() -> Result<ExitCode> {
         Machine::this()?,
         fs::metadata(&modules.plainsight)?.len(),
         &costs,
+        &memory,
     );
     fs::create_dir_all(&arguments.out)?;
     write(
         &arguments.out.join("bench.json"),
         &serde_json::to_string_pretty(&report)?,
     )?;
-    write(&arguments.out.join("bench.svg"), &chart::render(&report))?;
     print!("{}", table::render(&report));
 
     let missed = report.missed().count();
@@ -147,6 +151,7 @@ fn write(path: &Path, text: &str) -> Result<()> {
 struct Arguments {
     rounds: usize,
     workloads: Vec<Workload>,
+    memory: bool,
     before: Option<PathBuf>,
     out: PathBuf,
 }
@@ -156,6 +161,7 @@ impl Arguments {
         let mut arguments = Self {
             rounds: ENOUGH_ROUNDS,
             workloads: Workload::ALL.to_vec(),
+            memory: true,
             before: None,
             out: PathBuf::from("out"),
         };
@@ -169,7 +175,7 @@ impl Arguments {
                         .parse()
                         .with_context(|| format!("--rounds: expected a number, got {value:?}"))?;
                 }
-                "--only" => arguments.workloads = named(&value)?,
+                "--only" => (arguments.workloads, arguments.memory) = named(&value)?,
                 "--before" => {
                     let module = std::path::absolute(&value)?;
                     ensure!(module.is_file(), "--before: {value}: no such file");
@@ -184,18 +190,17 @@ impl Arguments {
     }
 }
 
-/// The loads with these names, separated by commas.
-fn named(names: &str) -> Result<Vec<Workload>> {
-    let find = |name: &str| Workload::by_name().find(|w| w.to_string() == name);
-    names
-        .split(',')
-        .map(|name| {
-            find(name).with_context(|| {
-                let known: Vec<String> = Workload::by_name().map(|w| w.to_string()).collect();
-                format!("--only: expected some of {}, got {name:?}", known.join(","))
-            })
+/// The loads with these names, separated by commas, and whether `memory` is among them.
+fn named(names: &str) -> Result<(Vec<Workload>, bool)> {
+    let (memory, loads): (Vec<_>, Vec<_>) = names.split(',').partition(|name| *name == "memory");
+    let find = |name: &str| Workload::ALL.into_iter().find(|w| w.to_string() == name);
+    let loads = loads.into_iter().map(|name| {
+        find(name).with_context(|| {
+            let known = Workload::ALL.map(|w| w.to_string()).join(",");
+            format!("--only: expected some of {known},memory, got {name:?}")
         })
-        .collect()
+    });
+    Ok((loads.collect::<Result<_>>()?, !memory.is_empty()))
 }
 
 #[cfg(test)]
@@ -207,16 +212,20 @@ mod tests {
     }
 
     #[test]
-    fn a_run_measures_everything_unless_told_otherwise() {
+    fn a_run_measures_everything_by_default() {
         let arguments = parse(&[]).unwrap();
         assert_eq!(arguments.rounds, ENOUGH_ROUNDS);
         assert_eq!(arguments.workloads, Workload::ALL);
+        assert!(arguments.memory);
         let arguments = parse(&["--rounds", "2", "--only", "http1,open-10000"]).unwrap();
         assert_eq!(arguments.rounds, 2);
         assert_eq!(
             arguments.workloads,
             [Workload::Http1, Workload::Open(10_000)]
         );
+        assert!(!arguments.memory);
+        let arguments = parse(&["--only", "memory"]).unwrap();
+        assert!(arguments.memory && arguments.workloads.is_empty());
     }
 
     #[test]

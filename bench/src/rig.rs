@@ -47,7 +47,7 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts the backends and Envoy with these listeners, on `cpu` alone if one is named.
+    /// Starts the backends and Envoy with these listeners and workers, on `cpu` alone if one is named.
     ///
     /// # Errors
     /// Envoy does not start or lacks a listener.
@@ -56,11 +56,12 @@ impl Rig {
         modules: &Modules,
         listeners: &[Listener],
         cpu: Option<usize>,
+        workers: u32,
     ) -> Result<Self> {
         let backends = backend::Running::start().await?;
         let certificates = Certificates::generate()?;
         let config = bootstrap(listeners, modules, &backends.backends, &certificates);
-        let envoy = Envoy::start(binary, &config, cpu)?;
+        let envoy = Envoy::start(binary, &config, cpu, workers)?;
         let targets = listeners
             .iter()
             .map(|&listener| {
@@ -94,11 +95,11 @@ impl Rig {
     pub async fn measure(&self, cell: Cell, limit: Limit) -> Result<Sample> {
         let target = self.target(cell.listener())?;
         match (cell.workload, limit) {
-            (Workload::Http1 | Workload::Steps, Limit::Time(time)) => {
+            (Workload::Http1, Limit::Time(time)) => {
                 let load = async || tools::wrk(target.address, KEEP_ALIVE, time).await;
                 self.costs(load).await
             }
-            (Workload::Http1 | Workload::Steps, Limit::Units(_)) => {
+            (Workload::Http1, Limit::Units(_)) => {
                 bail!("{}: wrk takes a time, no number", cell.workload)
             }
             (Workload::Http2, Limit::Units(requests)) => {

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::floor::Floor;
 use crate::load::Limit;
 
 /// A filter, or plainsight in one of its installations.
@@ -16,18 +15,12 @@ pub enum Filter {
     SdkEmpty,
     /// The Lua filter that sets the same header and counts nothing.
     Lua,
-    /// plainsight's HTTP plugin alone.
-    HttpOnly,
     /// plainsight's NETWORK plugin alone.
     NetworkOnly,
-    /// Both plugins of plainsight: the installation that the goals speak of.
+    /// Both plugins of plainsight: the installation of the goals.
     Both,
     /// Both plugins of another build of plainsight, to show what a change is worth.
     Before,
-    /// The naive Wasm reporter.
-    Naive,
-    /// A module without logic, as both plugins.
-    Floor(Floor),
 }
 
 impl Filter {
@@ -38,28 +31,22 @@ impl Filter {
             Self::None => "no filter",
             Self::SdkEmpty => "SDK's empty filter",
             Self::Lua => "Lua filter",
-            Self::HttpOnly => "plainsight, HTTP only",
             Self::NetworkOnly => "plainsight, NETWORK only",
             Self::Both => "plainsight, both",
             Self::Before => "plainsight before, both",
-            Self::Naive => "naive Wasm reporter",
-            Self::Floor(floor) => floor.as_str(),
         }
     }
 
-    /// The word in listener names, where only letters and dashes may stand.
+    /// The name in listener names: letters and dashes only.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             Self::None => "none",
             Self::SdkEmpty => "empty",
             Self::Lua => "lua",
-            Self::HttpOnly => "http-only",
             Self::NetworkOnly => "network-only",
             Self::Both => "both",
             Self::Before => "before",
-            Self::Naive => "naive",
-            Self::Floor(floor) => floor.word(),
         }
     }
 }
@@ -128,31 +115,9 @@ pub enum Workload {
     Callers(usize),
     /// HTTP/1.1 keep-alive on the usual connections while this number of others is open and idle.
     Open(usize),
-    /// HTTP/1.1 keep-alive by wrk on modules without logic: what each step of a request costs. Only by name.
-    Steps,
 }
 
-/// The filters under [`Workload::Steps`].
-const STEPS: [Filter; 16] = [
-    Filter::None,
-    Filter::SdkEmpty,
-    Filter::Lua,
-    Filter::Both,
-    Filter::Floor(Floor::Entries),
-    Filter::Floor(Floor::NoContext),
-    Filter::Floor(Floor::NoResponse),
-    Filter::Floor(Floor::NoData),
-    Filter::Floor(Floor::Header),
-    Filter::Floor(Floor::Mark),
-    Filter::Floor(Floor::Id),
-    Filter::Floor(Floor::BareId),
-    Filter::Floor(Floor::UserAgent),
-    Filter::Floor(Floor::Count),
-    Filter::Floor(Floor::MutualTls),
-    Filter::Floor(Floor::Plaintext),
-];
-
-/// The connections that the callers of [`Workload::Callers`] share, whatever their number: only the callers differ.
+/// The connections that the callers of [`Workload::Callers`] share: the same for any number of callers.
 pub const CALLER_CONNECTIONS: usize = 1_000;
 
 /// The idle connections of the crowded [`Workload::Open`].
@@ -176,25 +141,13 @@ impl Workload {
         Self::Open(CROWD),
     ];
 
-    /// Those, and the ones that are run by name only.
-    pub fn by_name() -> impl Iterator<Item = Self> {
-        Self::ALL.into_iter().chain([Self::Steps])
-    }
-
     /// The filters that are measured under this load.
     #[must_use]
     pub fn filters(self) -> &'static [Filter] {
         match self {
-            Self::Http1 => &[
-                Filter::None,
-                Filter::SdkEmpty,
-                Filter::Lua,
-                Filter::HttpOnly,
-                Filter::NetworkOnly,
-                Filter::Both,
-                Filter::Naive,
-            ],
-            Self::Http1MutualTls => &[Filter::None, Filter::SdkEmpty, Filter::Lua, Filter::Both],
+            Self::Http1 | Self::Http1MutualTls => {
+                &[Filter::None, Filter::SdkEmpty, Filter::Lua, Filter::Both]
+            }
             Self::Http2 | Self::LargeBody => &[Filter::None, Filter::SdkEmpty, Filter::Both],
             Self::TcpUpload | Self::TcpDownload => &[Filter::None, Filter::NetworkOnly],
             Self::NewConnections | Self::NewMutualTlsConnections => {
@@ -202,7 +155,6 @@ impl Workload {
             }
             Self::Callers(_) => &[Filter::Both],
             Self::Open(_) => &[Filter::None, Filter::Both],
-            Self::Steps => &STEPS,
         }
     }
 
@@ -210,9 +162,7 @@ impl Workload {
     #[must_use]
     pub fn chain(self) -> Chain {
         match self {
-            Self::Http1 | Self::Http2 | Self::LargeBody | Self::NewConnections | Self::Steps => {
-                Chain::Plaintext
-            }
+            Self::Http1 | Self::Http2 | Self::LargeBody | Self::NewConnections => Chain::Plaintext,
             Self::Http1MutualTls | Self::NewMutualTlsConnections => Chain::MutualTls,
             Self::TcpUpload => Chain::TcpUpload,
             Self::TcpDownload => Chain::TcpDownload,
@@ -236,7 +186,7 @@ impl Workload {
     pub fn block(self) -> Limit {
         match self {
             // wrk takes whole seconds only.
-            Self::Http1 | Self::Steps => Limit::Time(Duration::from_secs(1)),
+            Self::Http1 => Limit::Time(Duration::from_secs(1)),
             // h2load takes whole seconds too, but also a number of requests.
             Self::Http2 => Limit::Units(30_000),
             _ => Limit::Time(Duration::from_millis(600)),
@@ -257,7 +207,6 @@ impl fmt::Display for Workload {
             Self::NewMutualTlsConnections => write!(f, "new-mtls-connections"),
             Self::Callers(callers) => write!(f, "callers-{callers}"),
             Self::Open(open) => write!(f, "open-{open}"),
-            Self::Steps => write!(f, "steps"),
         }
     }
 }

@@ -1,6 +1,6 @@
-//! The application behind the sidecar: it answers whatever speaks to it, on one port.
+//! The application upstream of the sidecar, with every protocol on one port.
 //!
-//! A ClientHello is answered with its own TLS, a request (HTTP/1.1, h2c, gRPC, WebSocket) with what it carried,
+//! A ClientHello starts its own TLS. A request (HTTP/1.1, h2c, gRPC, WebSocket) is answered with what it carried,
 //! anything else with an echo.
 
 use std::convert::Infallible;
@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
-use hyper::header::{HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rustls::ServerConfig;
@@ -26,7 +26,7 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use crate::pki::Authority;
 
-/// A running application; it stops when dropped.
+/// A running application. It stops when dropped.
 pub struct App {
     address: SocketAddr,
     connections: Arc<AtomicU64>,
@@ -34,15 +34,15 @@ pub struct App {
 }
 
 impl App {
-    /// Starts on any free port of 127.0.0.1.
+    /// Starts on a free port of 127.0.0.1.
     ///
     /// # Errors
-    /// No port, or no certificate for its own TLS.
+    /// No free port, or no certificate for its own TLS.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_at((Ipv4Addr::LOCALHOST, 0).into()).await
     }
 
-    /// Starts on `address`, in a network namespace of the test's own.
+    /// Starts on `address`, in a network namespace that the test made.
     ///
     /// # Errors
     /// The address is taken, or no certificate for its own TLS.
@@ -59,14 +59,14 @@ impl App {
         let connections = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&connections);
         let task = tokio::spawn(async move {
-            // An accept error is a passing one (a client gone, no descriptor left): the next round tries again.
+            // Accept errors are transient (client gone, no descriptor left): try again.
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
                     tokio::task::yield_now().await;
                     continue;
                 };
                 counter.fetch_add(1, Ordering::Relaxed);
-                // A connection that fails is its caller's to report.
+                // The caller reports a failed connection.
                 tokio::spawn(serve(stream, acceptor.clone()));
             }
         });
@@ -77,12 +77,12 @@ impl App {
         })
     }
 
-    /// Where it listens.
+    /// Its listening address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// How many connections it has accepted.
+    /// The number of accepted connections.
     pub fn connections(&self) -> u64 {
         self.connections.load(Ordering::Relaxed)
     }
@@ -120,7 +120,7 @@ async fn dispatch<S>(stream: S, first: u8) -> anyhow::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    // HTTP methods and the HTTP/2 preface are upper case; the raw callers of this crate speak lower case.
+    // HTTP methods and the HTTP/2 preface are upper case; the raw callers of this crate send lower case.
     if first.is_ascii_uppercase() {
         hyper_util::server::conn::auto::Builder::new(TokioExecutor::new())
             .serve_connection_with_upgrades(
@@ -168,16 +168,26 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         "version": format!("{:?}", request.version()),
         "headers": headers_as_json(request.headers()),
     });
+    let own_header = header(SET_HEADER);
     // The body is drained, so that a keep-alive connection stays in step.
     let _ = request.into_body().collect().await;
-    Ok(Response::new(
+    let mut response = Response::new(
         Full::from(seen.to_string())
             .map_err(|never| match never {})
             .boxed_unsync(),
-    ))
+    );
+    if let Some((name, value)) = own_header.as_deref().and_then(|text| text.split_once('='))
+        && let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), value.parse())
+    {
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
 }
 
-/// Names to lists of values; bytes that are not UTF-8 come as the replacement character.
+/// A request with this header (`name=value`) is answered with a response header of that name.
+pub const SET_HEADER: &str = "x-app-sets";
+
+/// Names to lists of values; invalid UTF-8 becomes the replacement character.
 fn headers_as_json(headers: &HeaderMap) -> Value {
     let mut map = serde_json::Map::new();
     for name in headers.keys() {
@@ -190,7 +200,7 @@ fn headers_as_json(headers: &HeaderMap) -> Value {
     Value::Object(map)
 }
 
-/// Every frame back as it came, then the trailers of a successful call.
+/// Echoes every frame, then sends the trailers of a successful call.
 fn grpc(request: Request<Incoming>) -> Response<Body> {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Frame<Bytes>, hyper::Error>>(16);
     tokio::spawn(async move {
@@ -203,7 +213,7 @@ fn grpc(request: Request<Incoming>) -> Response<Body> {
             }
         }
         let trailers = HeaderMap::from_iter([(
-            hyper::header::HeaderName::from_static("grpc-status"),
+            HeaderName::from_static("grpc-status"),
             HeaderValue::from_static("0"),
         )]);
         let _ = sender.send(Ok(Frame::trailers(trailers))).await;

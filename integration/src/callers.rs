@@ -1,4 +1,4 @@
-//! Every kind of caller: what it speaks, from which address, over which TLS.
+//! Every kind of caller: its protocol, source address and TLS.
 
 mod connection;
 mod tls;
@@ -14,7 +14,7 @@ use crate::pki::Identity;
 pub use connection::Connection;
 pub use tls::{Tls, TlsVersion};
 
-/// What a caller says once it is connected.
+/// The protocol of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaks {
     /// HTTP/1.1.
@@ -25,16 +25,16 @@ pub enum Speaks {
     Grpc,
     /// A WebSocket that stays open.
     WebSocket,
-    /// Bytes that are no HTTP.
+    /// Bytes that are not HTTP.
     Bytes,
 }
 
 /// A caller.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Where it connects from.
+    /// Its source address.
     pub source: IpAddr,
-    /// What it speaks.
+    /// Its protocol.
     pub speaks: Speaks,
     /// Its TLS, or none.
     pub tls: Option<Tls>,
@@ -42,7 +42,7 @@ pub struct Caller {
     pub headers: HeaderMap,
 }
 
-/// What came back.
+/// The answer.
 #[derive(Debug, Clone, Default)]
 pub struct Reply {
     /// The HTTP status, 0 for bytes.
@@ -72,7 +72,7 @@ impl Caller {
     /// A caller from `source`, an address of the loopback interface.
     ///
     /// # Panics
-    /// `source` is no IP address.
+    /// `source` is not an IP address.
     pub fn new(source: &str, speaks: Speaks) -> Self {
         let source = source
             .parse()
@@ -116,7 +116,7 @@ impl Caller {
         self
     }
 
-    /// The same as a sidecar with this identity would do it: with Istio's ALPN for what it speaks.
+    /// The same through mutual TLS, as a sidecar with this identity does it: with Istio's ALPN for its protocol.
     pub fn over_mesh(self, identity: &Identity) -> Self {
         let tls = Tls::mesh(Some(identity), self.speaks);
         self.over(tls)
@@ -125,7 +125,7 @@ impl Caller {
     /// The same with a header in each request; a name given twice is sent twice.
     ///
     /// # Panics
-    /// The name or the value cannot stand in a header.
+    /// Invalid header name or value.
     pub fn with_header(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let name = HeaderName::from_bytes(name.as_bytes()).expect("caller: not a header name");
         self.headers.append(
@@ -138,7 +138,7 @@ impl Caller {
     /// Opens the TCP connection from [`Caller::source`].
     ///
     /// # Errors
-    /// The address cannot be bound, or nobody listens.
+    /// The address cannot be bound, or the connection was refused.
     pub async fn tcp(&self, to: SocketAddr) -> anyhow::Result<TcpStream> {
         let socket = if self.source.is_ipv4() {
             TcpSocket::new_v4()
@@ -156,7 +156,7 @@ impl Caller {
         Ok(stream)
     }
 
-    /// Connects and gets ready to speak; the connection stays open until dropped.
+    /// Connects, including the handshake. The connection stays open until dropped.
     ///
     /// # Errors
     /// The connection or a handshake failed.
@@ -171,10 +171,10 @@ impl Caller {
         .await
     }
 
-    /// Connects, has one exchange and closes: the whole of a short caller's life.
+    /// Connects, makes one exchange and closes.
     ///
     /// # Errors
-    /// The exchange did not come to a successful answer.
+    /// No successful answer.
     pub async fn call(&self, to: SocketAddr) -> anyhow::Result<Reply> {
         self.get(to, "/").await
     }
@@ -196,10 +196,10 @@ impl Caller {
         Ok(reply)
     }
 
-    /// Connects and sends so many requests at once on the one HTTP/2 connection.
+    /// Connects and sends `requests` concurrent requests on one HTTP/2 connection.
     ///
     /// # Errors
-    /// The connection failed, it is no HTTP/2, or a request was not answered with success.
+    /// The connection failed, it is not HTTP/2, or a request was not successful.
     pub async fn call_at_once(&self, to: SocketAddr, requests: u32) -> anyhow::Result<()> {
         let connection = self.connect(to).await?;
         let replies = in_time(

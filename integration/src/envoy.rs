@@ -1,4 +1,4 @@
-//! A real Envoy: started, watched, reconfigured by files and killed by its own process id.
+//! A real Envoy process: start, readiness, reconfiguration by files, metrics and log.
 
 mod admin;
 mod process;
@@ -14,15 +14,15 @@ use crate::exposition::Scrape;
 use crate::shapes::{ClientSidecar, Sidecar};
 use process::Process;
 
-/// What an Envoy is started with.
+/// The configuration of an Envoy.
 pub trait Configuration {
     /// The bootstrap without `admin` and `dynamic_resources`.
     fn bootstrap(&self) -> Value;
-    /// Its listeners, handed over by file-based LDS.
+    /// Its listeners, loaded by file-based LDS.
     fn listeners(&self) -> Vec<Value>;
     /// Worker threads.
     fn concurrency(&self) -> u32;
-    /// How long connections of replaced listeners may go on, in seconds.
+    /// Drain time of replaced listeners, in seconds.
     fn drain_seconds(&self) -> u32 {
         1
     }
@@ -52,7 +52,7 @@ impl Configuration for ClientSidecar {
     }
 }
 
-/// A running Envoy. Dropping it kills the process; when the thread panics, the log's tail goes to standard error first.
+/// A running Envoy. Dropping it kills the process; if the thread panics, the log's tail is printed to standard error.
 pub struct Envoy {
     process: Process,
     folder: TempDir,
@@ -61,16 +61,16 @@ pub struct Envoy {
 }
 
 impl Envoy {
-    /// Starts the Envoy of `PLAINSIGHT_ENVOY` and waits until it serves.
+    /// Starts the Envoy of `PLAINSIGHT_ENVOY` and waits until it is ready.
     ///
     /// # Errors
-    /// No binary, a configuration that Envoy refuses (the log's tail is in the message), or no readiness in time.
+    /// No binary, a configuration that Envoy rejects (the log's tail is in the message), or not ready in time.
     pub async fn start(configuration: &(impl Configuration + Sync)) -> anyhow::Result<Self> {
         Self::start_with_first(configuration, async || Ok(())).await
     }
 
-    /// As [`Envoy::start`], but runs `first` before anything of the harness connects, so that its first connection is
-    /// Envoy's first. `first` itself polls until the listener is there.
+    /// As [`Envoy::start`], but runs `first` before the harness connects, so its first connection is Envoy's first.
+    /// `first` itself polls until the listener is up.
     ///
     /// # Errors
     /// As [`Envoy::start`], and the error of `first`.
@@ -101,9 +101,9 @@ impl Envoy {
                 admin_path.as_os_str(),
                 "--concurrency".as_ref(),
                 concurrency.as_ref(),
-                // No shared memory, so no base id that two Envoys could share.
+                // No shared memory, so two Envoys cannot share a base id.
                 "--disable-hot-restart".as_ref(),
-                // An old listener goes as soon as a new one has replaced it.
+                // A replaced listener drains immediately.
                 "--drain-time-s".as_ref(),
                 drain_seconds.as_ref(),
                 "--drain-strategy".as_ref(),
@@ -147,11 +147,10 @@ impl Envoy {
         Ok(envoy)
     }
 
-    /// Hands over other listeners by LDS and waits until they serve and the ones they replace are gone from every
-    /// worker, their connections with them.
+    /// Replaces the listeners by LDS and waits until the new ones serve and the old ones have drained on every worker.
     ///
     /// # Errors
-    /// Envoy refuses the listeners, or does not settle in time.
+    /// Envoy rejects the listeners, or does not settle in time.
     pub async fn apply(
         &mut self,
         configuration: &(impl Configuration + Sync),
@@ -196,12 +195,12 @@ impl Envoy {
         .await
     }
 
-    /// Where its admin interface listens.
+    /// The address of its admin interface.
     pub fn admin_address(&self) -> SocketAddr {
         self.admin
     }
 
-    /// Its process id, for resource figures.
+    /// Its process id, for resource measurements.
     pub fn pid(&self) -> u32 {
         self.process.id()
     }
@@ -230,11 +229,11 @@ impl Envoy {
         Scrape::parse(&self.get("/stats/prometheus").await?)
     }
 
-    /// Polls `/stats/prometheus` until `check` is content. Needed for what follows a close: a caller's own end says
-    /// nothing about when Envoy sees it.
+    /// Polls `/stats/prometheus` until `check` passes. Needed after a close, because a client cannot observe when Envoy
+    /// sees it.
     ///
     /// # Errors
-    /// The last error of `check`, with all metrics of plainsight beside it.
+    /// The last error of `check`, with all metrics of plainsight.
     pub async fn scrape_until(
         &self,
         what: &str,
@@ -249,12 +248,44 @@ impl Envoy {
         .await
     }
 
+    /// Waits until every connection of its listeners has closed, and its filters with it.
+    ///
+    /// # Errors
+    /// A connection is still open at the deadline.
+    pub async fn idle(&self) -> anyhow::Result<()> {
+        eventually("envoy: every connection has closed", || async {
+            let text = self
+                .get("/stats?filter=^listener\\..*downstream_cx_active$")
+                .await?;
+            let open: Vec<_> = text
+                .lines()
+                .filter(|line| !line.starts_with("listener.admin.") && !line.ends_with(": 0"))
+                .collect();
+            ensure!(open.is_empty(), "envoy: {open:?}");
+            Ok(())
+        })
+        .await
+    }
+
+    /// Such as `1.40.0`.
+    ///
+    /// # Errors
+    /// The admin page cannot be read or holds no version.
+    pub async fn version(&self) -> anyhow::Result<String> {
+        let page: Value = serde_json::from_str(&self.get("/server_info").await?)?;
+        let version = page["version"].as_str().unwrap_or_default();
+        let version = version.split('/').nth(1);
+        version
+            .map(str::to_owned)
+            .with_context(|| format!("envoy: no version: {}", page["version"]))
+    }
+
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
         self.process.exit_status().is_none()
     }
 
-    /// Everything it has logged.
+    /// Its log so far.
     pub fn log(&self) -> String {
         self.process.log()
     }
@@ -284,7 +315,7 @@ fn read_address(path: &std::path::Path) -> anyhow::Result<SocketAddr> {
         .with_context(|| format!("envoy: admin address: {text}"))
 }
 
-/// Envoy watches for a file moved into place, so that it never reads half of one:
+/// Envoy watches for a file that is moved into place, so it never reads a partial one:
 /// <https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/config_source.proto>.
 fn write_listeners(
     folder: &TempDir,

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How long anything may take on a loaded machine before a test gives up.
+/// Timeout of every wait, generous enough for a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
 const PAUSE: Duration = Duration::from_millis(25);
 
-/// Polls `attempt` until it answers `Ok`, or returns its last error after [`DEADLINE`].
+/// Polls `attempt` until it returns `Ok`, or returns its last error after [`DEADLINE`].
 ///
 /// # Errors
 /// The last error, with `what` and the time waited before it.
@@ -32,10 +32,10 @@ where
     }
 }
 
-/// Ends `work` after [`DEADLINE`], so that a hang is an error with a name.
+/// Fails `work` after [`DEADLINE`], so a hang becomes an error that names the step.
 ///
 /// # Errors
-/// The error of `work`, or that it did not end in time.
+/// The error of `work`, or a timeout.
 pub async fn in_time<T>(
     what: &str,
     work: impl Future<Output = anyhow::Result<T>>,

@@ -1,4 +1,4 @@
-//! `/stats/prometheus`, read back: samples with their labels, Istio's `tag` label unpacked.
+//! `/stats/prometheus`, parsed: samples with their labels, Istio's `tag` label unpacked.
 
 use std::collections::BTreeMap;
 
@@ -15,10 +15,10 @@ pub struct Sample {
     pub value: f64,
 }
 
-/// One reading of `/stats/prometheus`.
+/// One scrape of `/stats/prometheus`.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scrape {
-    /// All samples in the order they came.
+    /// All samples in order.
     pub samples: Vec<Sample>,
 }
 
@@ -55,7 +55,7 @@ impl Scrape {
         self.matching(name, labels).map(|sample| sample.value).sum()
     }
 
-    /// How many series match, whatever their value.
+    /// The number of matching series, zeros included.
     pub fn count(&self, name: &str, labels: &[(&str, &str)]) -> usize {
         self.matching(name, labels).count()
     }
@@ -107,7 +107,7 @@ fn sample(line: &str) -> anyhow::Result<Sample> {
     })
 }
 
-/// Reads labels up to the closing brace; returns what follows it.
+/// Parses labels up to the closing brace; returns the rest.
 fn labels(mut rest: &str) -> anyhow::Result<(BTreeMap<String, String>, &str)> {
     let mut labels = BTreeMap::new();
     loop {
@@ -139,7 +139,7 @@ fn labels(mut rest: &str) -> anyhow::Result<(BTreeMap<String, String>, &str)> {
     }
 }
 
-/// `tag="k=v,k=v"` becomes the labels it packs; a piece without `=` stays visible as a label with an empty name.
+/// Unpacks `tag="k=v,k=v"` into labels. A piece without `=` becomes a label with an empty name.
 fn unpack(mut labels: BTreeMap<String, String>) -> BTreeMap<String, String> {
     if let Some(tag) = labels.remove("tag") {
         for piece in tag.split(',') {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_sample_is_an_error_that_shows_it() {
+    fn a_line_that_is_not_a_sample_is_an_error_that_shows_it() {
         for broken in ["name", "a{b=\"c} 1", "a{b=c} 1", "a{} x"] {
             let error = format!("{:#}", Scrape::parse(broken).unwrap_err());
             assert!(

@@ -1,6 +1,6 @@
-//! Real Envoys, shaped as istiod shapes a sidecar, and every kind of caller against them.
+//! Real Envoys with the configuration that istiod generates for a sidecar, and every kind of caller.
 //!
-//! Tests, the demo, the bench and the soak build on this crate. The shortest use:
+//! Tests, the demo, the bench and the soak test build on this crate. The shortest use:
 //!
 //! ```no_run
 //! use plainsight_integration::{app::App, callers::Caller, envoy::Envoy, shapes::{Mode, Port, Protocol, Sidecar}};
@@ -48,6 +48,6 @@ fn path_from_environment(variable: &str, remedy: &str) -> anyhow::Result<PathBuf
     if !path.is_file() {
         bail!("{variable}: no such file: {}: run {remedy}", path.display());
     }
-    // Tests run in the folder of their crate, people in the root: Envoy gets an absolute path.
+    // Tests run in the folder of their crate, people in the root: Envoy needs an absolute path.
     Ok(path.canonicalize()?)
 }

@@ -1,4 +1,4 @@
-//! Certificates of a mesh, and the ones that do not belong to it.
+//! Certificates of a mesh, and of foreign authorities.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -107,11 +107,11 @@ impl Identity {
 
 /// The certificates of one mesh: its authority, the server's identity and a client's.
 pub struct Mesh {
-    /// The authority every sidecar trusts.
+    /// The authority that every sidecar trusts.
     pub authority: Authority,
-    /// What the sidecar under test shows its callers.
+    /// The identity of the sidecar under test.
     pub server: Identity,
-    /// What a caller with a sidecar shows: [`Mesh::CLIENT`].
+    /// The identity of a caller with a sidecar: [`Mesh::CLIENT`].
     pub client: Identity,
 }
 

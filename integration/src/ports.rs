@@ -1,4 +1,4 @@
-//! Ports that nobody else gets while they are held.
+//! Reserved ports.
 //!
 //! istiod matches every inbound chain on `destination_port`, so a listener's port must be known before Envoy starts.
 //! Envoy binds with `SO_REUSEPORT`: two Envoys on one port would share its connections without an error. A port is
@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-/// Below 32768, where Linux starts to hand out ports by itself (`net.ipv4.ip_local_port_range`).
+/// Below 32768, the start of the kernel's ephemeral range (`net.ipv4.ip_local_port_range`).
 const RANGE: std::ops::Range<u16> = 12_000..32_000;
 
 /// A port of 127.0.0.1 and `::1` that is free and stays reserved as long as a clone of this value lives.
@@ -28,7 +28,7 @@ impl ReservedPort {
     /// # Errors
     /// The folder of lock files cannot be written, or every port of the range is taken.
     pub fn take() -> anyhow::Result<Self> {
-        // One folder per user: nobody else could lock there, and the kernel lets only one user share a port.
+        // One folder per user: other users cannot lock there, and only processes of one user can share a port.
         let user = std::fs::metadata("/proc/self")?.uid();
         let folder = std::env::temp_dir().join(format!("plainsight-ports-{user}"));
         std::fs::create_dir_all(&folder)

@@ -1,8 +1,8 @@
-//! Inbound listeners as istiod builds them, as Envoy configuration.
+//! Inbound listeners as istiod generates them.
 //!
-//! istiod redirects every port to one listener, `virtualInbound`, and tells the chains apart by `destination_port`.
-//! On loopback nothing is redirected, so each port is a listener of its own that binds to it, with the very same
-//! filter chain matches: what istiod itself builds with `INTERCEPTION_MODE: NONE` (`inboundCustomListener` in
+//! istiod redirects every port to one listener, `virtualInbound`, and matches the chains on `destination_port`.
+//! On loopback nothing is redirected, so each port has its own listener that binds to it, with the
+//! same filter chain matches: what istiod itself generates with `INTERCEPTION_MODE: NONE` (`inboundCustomListener` in
 //! <https://github.com/istio/istio/blob/master/pilot/pkg/networking/core/listener_inbound.go>).
 //!
 //! An undeclared port has the automatic shape, without `destination_port` in its matches, and the cluster

@@ -1,11 +1,11 @@
 //! What a client does from its first byte to its end, with counts that are known and not likely.
 //!
 //! A client that breaks off does so after the last answer it counts on: then Envoy has read everything up to
-//! there, whatever it makes of the rest.
+//! there.
 //!
 //! One thing is Envoy's to decide: on a machine that is overloaded it ends a connection between two pipelined
 //! requests now and then, with plainsight and without (measured with 1.40.0). Whether the next request had been read is
-//! then unknown: such requests are told apart, and their number is reported.
+//! then unknown: such requests are counted separately, and their number is reported.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -69,7 +69,7 @@ pub struct Ports {
 const HALF_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
 impl Conversation {
-    /// Those that plaintext clients and mutual TLS clients have alike.
+    /// Those of plaintext and of mutual TLS clients.
     pub const BOTH: [Conversation; 13] = [
         KeepAlive,
         Pipelined,
@@ -139,7 +139,7 @@ impl Conversation {
     /// Has the conversation.
     ///
     /// # Errors
-    /// Anything went otherwise than the conversation says: an answer missing, another status, a connection cut.
+    /// An answer is missing, a status is another, or a connection was cut.
     pub async fn hold(self, dial: &Dial<'_>) -> anyhow::Result<Tally> {
         let speaks = self.speaks();
         match self {

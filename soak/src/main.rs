@@ -42,9 +42,9 @@ async fn soak(minutes: u32, plainsight: bool) -> anyhow::Result<()> {
 async fn attack(addresses: u32) -> anyhow::Result<()> {
     let report = attack::run(attack::Plan {
         addresses,
-        max_callers: 1_000,
+        max_callers: 250,
         identities: 5_000,
-        failing: 1_000,
+        failing: 5_000,
         ports: 70,
         at_once: 64,
         waves: 10,

@@ -99,7 +99,7 @@ impl Memory {
     /// Whether memory is flat: a drift of at most `allowed_kib`.
     ///
     /// # Errors
-    /// Too few samples to tell, or more than that, with the samples.
+    /// Too few samples, or more growth than that, with the samples.
     pub fn is_flat(&self, allowed_kib: u64) -> anyhow::Result<()> {
         ensure!(
             self.samples.len() >= 8,
@@ -118,7 +118,7 @@ impl Memory {
 
 impl std::fmt::Display for Memory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // Twenty readings tell a trend.
+        // Twenty readings show a trend.
         let step = self.samples.len().div_ceil(20).max(1);
         let shown: Vec<_> = self
             .samples
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn few_samples_tell_nothing() {
+    fn few_samples_are_an_error() {
         assert!(memory([1, 1, 1]).is_flat(1000).is_err());
     }
 

@@ -9,8 +9,6 @@ use plainsight_integration::exposition::Scrape;
 pub const CONNECTIONS: &str = "plainsight_connections_total";
 /// `plainsight_requests_total`.
 pub const REQUESTS: &str = "plainsight_requests_total";
-/// `plainsight_active_connections`.
-pub const ACTIVE: &str = "plainsight_active_connections";
 /// `plainsight_handshake_failures_total`.
 pub const HANDSHAKE_FAILURES: &str = "plainsight_handshake_failures_total";
 /// `plainsight_overflow_total`.
@@ -63,7 +61,7 @@ impl AddAssign for Tally {
 }
 
 impl Tally {
-    /// Takes so many requests that Envoy did not answer out of those that must be counted.
+    /// Moves requests that Envoy left unanswered from those that must be counted to those that may be.
     pub fn cut_short(&mut self, mutual_tls: bool, unanswered: u64) {
         let counts = if mutual_tls {
             &mut self.mutual_tls
@@ -100,11 +98,11 @@ impl Tally {
         self.plaintext.requests + self.mutual_tls.requests + self.tls_passthrough.requests
     }
 
-    /// Compares every counter, to the last one, and the gauge of connections that are open now.
+    /// Compares every counter exactly.
     ///
     /// # Errors
     /// A counter differs: its name, what was counted and what was done.
-    pub fn matches(&self, scrape: &Scrape, active: u64) -> anyhow::Result<()> {
+    pub fn matches(&self, scrape: &Scrape) -> anyhow::Result<()> {
         for (peer, done, cut) in [
             ("plaintext", self.plaintext, self.cut[0]),
             ("mutual_tls", self.mutual_tls, self.cut[1]),
@@ -117,7 +115,6 @@ impl Tally {
             equal(scrape, REQUESTS, &[("peer", peer)], within)?;
         }
         equal(scrape, HANDSHAKE_FAILURES, &[], self.handshake_failures)?;
-        equal(scrape, ACTIVE, &[], active)?;
         equal(scrape, "plainsight_attribute_errors_total", &[], 0)
     }
 }
@@ -154,24 +151,23 @@ mod tests {
         }
     }
 
-    fn counted(requests: u32, active: i32) -> Scrape {
+    fn counted(requests: u32) -> Scrape {
         Scrape::parse(&format!(
             "{CONNECTIONS}{{tag=\"peer=plaintext\"}} 2\n\
-             {REQUESTS}{{tag=\"peer=plaintext\"}} {requests}\n\
-             {ACTIVE}{{tag=\"peer=plaintext\"}} {active}\n"
+             {REQUESTS}{{tag=\"peer=plaintext\"}} {requests}\n"
         ))
         .unwrap()
     }
 
     #[test]
     fn the_same_counts_match() {
-        done().matches(&counted(7, 0), 0).unwrap();
+        done().matches(&counted(7)).unwrap();
     }
 
     #[test]
     fn one_request_too_many_or_too_few_is_an_error() {
         for requests in [6, 8] {
-            let error = done().matches(&counted(requests, 0), 0).unwrap_err();
+            let error = done().matches(&counted(requests)).unwrap_err();
             assert!(error.to_string().contains("done 7"), "{error}");
         }
     }
@@ -181,28 +177,21 @@ mod tests {
         let mut done = done();
         done.cut_short(false, 2);
         for requests in [5, 6, 7] {
-            done.matches(&counted(requests, 0), 0).unwrap();
+            done.matches(&counted(requests)).unwrap();
         }
         for requests in [4, 8] {
-            assert!(done.matches(&counted(requests, 0), 0).is_err());
+            assert!(done.matches(&counted(requests)).is_err());
         }
-        done.settle(&counted(6, 0));
-        done.matches(&counted(6, 0), 0).unwrap();
-        assert!(done.matches(&counted(7, 0), 0).is_err());
-    }
-
-    #[test]
-    fn a_gauge_left_hanging_is_an_error() {
-        for active in [1, -1] {
-            assert!(done().matches(&counted(7, active), 0).is_err());
-        }
+        done.settle(&counted(6));
+        done.matches(&counted(6)).unwrap();
+        assert!(done.matches(&counted(7)).is_err());
     }
 
     #[test]
     fn counts_of_a_peer_that_did_nothing_are_an_error() {
-        let mut scrape = counted(7, 0);
+        let mut scrape = counted(7);
         let stray = Scrape::parse(&format!("{CONNECTIONS}{{tag=\"peer=mutual_tls\"}} 1\n"));
         scrape.samples.extend(stray.unwrap().samples);
-        assert!(done().matches(&scrape, 0).is_err());
+        assert!(done().matches(&scrape).is_err());
     }
 }

@@ -50,7 +50,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts it with both plugins in this configuration and so many TCP ports.
+    /// Starts it with both plugins in this configuration and this number of TCP ports.
     ///
     /// # Errors
     /// `PLAINSIGHT_ENVOY` or `PLAINSIGHT_WASM` is missing, or Envoy does not start.
@@ -66,7 +66,7 @@ impl Target {
         Self::with(tcp_ports, 1, Ok).await
     }
 
-    /// The same, where connections of replaced listeners may go on for so many seconds.
+    /// The same, where connections of replaced listeners may continue for this number of seconds.
     ///
     /// # Errors
     /// As [`Target::start`].

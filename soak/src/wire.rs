@@ -89,7 +89,7 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> anyho
     .await
 }
 
-/// Reads so many answers of status 200, whole.
+/// Reads this number of whole answers of status 200.
 ///
 /// # Errors
 /// The connection ended before, or a status is another.
@@ -99,7 +99,7 @@ pub async fn answers(stream: &mut (impl AsyncRead + Unpin), count: usize) -> any
     Ok(())
 }
 
-/// Reads at most so many answers of status 200, whole, up to an orderly end between two of them. Gives how many
+/// Reads at most this number of whole answers of status 200, up to an orderly end between two of them. Gives how many
 /// came.
 ///
 /// # Errors
@@ -171,7 +171,7 @@ pub async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> anyhow:
     .await
 }
 
-/// Ends the sending side and waits until the other one ends too, in whatever way.
+/// Ends the sending side and waits until the other one ends too, in order or not.
 ///
 /// # Errors
 /// It does not end, or data comes.
@@ -192,7 +192,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn pipelined_answers_are_told_apart() {
+    async fn pipelined_answers_are_counted() {
         let one = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
         answers(&mut [&one[..], &one[..]].concat().as_slice(), 2)
             .await

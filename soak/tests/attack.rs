@@ -6,9 +6,9 @@ use plainsight_soak::attack::{Plan, run};
 async fn three_thousand_addresses_stay_within_the_bound_and_are_counted_exactly() {
     let report = run(Plan {
         addresses: 3_000,
-        max_callers: 100,
-        identities: 150,
-        failing: 60,
+        max_callers: 25,
+        identities: 400,
+        failing: 400,
         ports: 70,
         at_once: 32,
         waves: 4,

@@ -6,7 +6,7 @@
 use crate::Status;
 use std::collections::BTreeMap;
 
-/// What the host says when a property is asked for.
+/// The host's answer to a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// Status Ok and these bytes; no bytes is an empty value, not an absent one.
@@ -47,7 +47,7 @@ impl Facts {
         self.answers.get(path)
     }
 
-    /// Takes over everything that `others` says.
+    /// Adds the answers of `others`, which take precedence.
     pub fn extend(&mut self, others: &Self) {
         for (path, answer) in &others.answers {
             self.answers.insert(path.clone(), answer.clone());
@@ -65,34 +65,17 @@ impl Facts {
     }
 }
 
-/// Where the node's and the listener's properties are found.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Names {
-    /// `xds.node...`, `xds.listener_direction`: Envoy 1.33 and later know nothing else.
-    Xds,
-    /// `node...`, `listener_direction`: before 1.33 (`xds` existed too from 1.23 on; the oldest know only these).
-    Bare,
-}
-
-impl Names {
-    /// What the proxy says of itself, at configure time too.
-    pub fn node(self, workload: &str, namespace: &str) -> Facts {
-        let prefix: &[&str] = match self {
-            Self::Xds => &["xds", "node", "metadata"],
-            Self::Bare => &["node", "metadata"],
-        };
-        Facts::default()
-            .with(&[prefix, &["WORKLOAD_NAME"]].concat(), workload)
-            .with(&[prefix, &["NAMESPACE"]].concat(), namespace)
+impl Facts {
+    /// The node metadata of a workload's sidecar; readable at configure time too.
+    pub fn node(workload: &str, namespace: &str) -> Self {
+        Self::default()
+            .with(&["xds", "node", "metadata", "WORKLOAD_NAME"], workload)
+            .with(&["xds", "node", "metadata", "NAMESPACE"], namespace)
     }
 
-    /// What a listener says of itself, to streams only: 1 is inbound, 2 is outbound.
-    pub fn listener(self, direction: i64) -> Facts {
-        let path: &[&str] = match self {
-            Self::Xds => &["xds", "listener_direction"],
-            Self::Bare => &["listener_direction"],
-        };
-        Facts::default().with(path, direction.to_le_bytes())
+    /// The direction of a listener, readable in streams only: 1 is inbound, 2 is outbound.
+    pub fn listener(direction: i64) -> Self {
+        Self::default().with(&["xds", "listener_direction"], direction.to_le_bytes())
     }
 }
 
@@ -147,7 +130,7 @@ impl Connection {
         self
     }
 
-    /// The same connection with one answer scripted, whatever the handshake says.
+    /// The same connection with one answer scripted, before and after the handshake.
     pub fn answering(mut self, path: &[&str], answer: Answer) -> Self {
         self.facts.set(path, answer.clone());
         self.after_handshake.set(path, answer);

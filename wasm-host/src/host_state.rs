@@ -1,10 +1,9 @@
-//! What one VM's host knows: contexts, the callback under way, counts, logs, scripted failures.
+//! The host's state of one VM: contexts, the running callback, counts, logs, scripted failures.
 
 use crate::{
     Status,
     facts::{Answer, Connection, Facts, Headers},
     metric_store::{Kind, MetricStore},
-    shared_values::SharedValues,
     tally::Tally,
 };
 use std::{
@@ -17,7 +16,6 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub metrics: MetricStore,
-    pub shared: SharedValues,
     /// Nanoseconds since the epoch.
     pub clock: Rc<Cell<u64>>,
     pub node: Rc<RefCell<Facts>>,
@@ -55,8 +53,10 @@ pub(crate) enum Map {
 
 pub(crate) struct HostState {
     pub process: Process,
+    /// The `vm_id` of the VM's configuration. Istio leaves it empty.
+    pub vm_id: String,
     pub streams: BTreeMap<u32, Stream>,
-    /// Open connections by the host's own number, whatever `connection.id` they show.
+    /// Open connections by the host's own number, which is not their `connection.id`.
     pub connections: BTreeMap<u64, Connection>,
     /// The context whose callback runs; 0 when none does.
     pub current: u32,
@@ -74,13 +74,13 @@ pub(crate) struct HostState {
     /// Property paths in the order they were asked for, elements joined by dots; kept when `Some`.
     pub asked: Option<Vec<String>>,
     pub interference: Option<Interference>,
-    pub before_shared_write: Option<Box<dyn FnOnce()>>,
 }
 
 impl HostState {
     pub fn new(process: Process) -> Self {
         Self {
             process,
+            vm_id: String::new(),
             streams: BTreeMap::new(),
             connections: BTreeMap::new(),
             current: 0,
@@ -94,13 +94,15 @@ impl HostState {
             logs: Vec::new(),
             asked: None,
             interference: None,
-            before_shared_write: None,
         }
     }
 
     /// The answer to a property path in its form on the wire: the stream's own, its connection's,
     /// the listener's, the node's.
     pub fn property(&self, path: &[u8]) -> Answer {
+        if path == b"plugin_vm_id" {
+            return Answer::Bytes(self.vm_id.as_bytes().to_vec());
+        }
         let stream = self.streams.get(&self.current);
         let connection = stream
             .and_then(|stream| stream.connection)

@@ -1,6 +1,6 @@
-//! The functions that the module may import from `env`, as Envoy offers them.
+//! The functions that the module may import from `env`, with the semantics of Envoy.
 //!
-//! Bytes for the module are written where the module's own allocator says, so a call that hands bytes over re-enters the VM:
+//! Bytes for the module are written into memory from the module's own allocator, so a call that returns bytes re-enters the VM:
 //! <https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/include/proxy-wasm/wasm.h> (`copyToPointerSize`).
 
 use crate::{
@@ -14,7 +14,7 @@ use wasmi::{Caller, Extern, Linker, Memory};
 
 type Host<'a> = Caller<'a, HostState>;
 
-/// What a host call comes to: nothing more to say, or the status that ends it.
+/// The result of a host call: a value, or the status that ends it.
 type Answered<T> = std::result::Result<T, Status>;
 
 fn memory(host: &Host) -> Answered<Memory> {
@@ -141,18 +141,16 @@ fn change_header(
     call: &'static str,
     map: u32,
     name: (u32, u32),
-    value: Option<(u32, u32)>,
+    value: (u32, u32),
 ) -> Answered<()> {
     enter(host, call)?;
     let name = lower(&read(host, name.0, name.1)?);
-    let value = value.map(|(at, size)| read(host, at, size)).transpose()?;
+    let value = read(host, value.0, value.1)?;
     let headers = headers(host, map)?;
-    if call != "proxy_add_header_map_value" {
+    if call == "proxy_replace_header_map_value" {
         headers.retain(|(held, _)| *held != name);
     }
-    if let Some(value) = value {
-        headers.push((name, value));
-    }
+    headers.push((name, value));
     Ok(())
 }
 
@@ -180,28 +178,6 @@ fn get_buffer(
     hand_over(host, &buffer[start..end], at, size)
 }
 
-fn get_shared(host: &mut Host, key: (u32, u32), at: u32, size: u32, cas: u32) -> Answered<()> {
-    let scripted = enter(host, "proxy_get_shared_data")?;
-    let key = read(host, key.0, key.1)?;
-    let held = host.data().process.shared.get(&key);
-    let (value, number) = match scripted {
-        Some(bytes) => (bytes, held.map_or(1, |(_, number)| number)),
-        None => held.ok_or(Status::NOT_FOUND)?,
-    };
-    hand_over(host, &value, at, size)?;
-    write(host, cas, &number.to_le_bytes())
-}
-
-fn set_shared(host: &mut Host, key: (u32, u32), value: (u32, u32), cas: u32) -> Answered<()> {
-    enter(host, "proxy_set_shared_data")?;
-    let key = read(host, key.0, key.1)?;
-    let value = read(host, value.0, value.1)?;
-    if let Some(meanwhile) = host.data_mut().before_shared_write.take() {
-        meanwhile();
-    }
-    positive(host.data().process.shared.set(&key, &value, cas))
-}
-
 fn define_metric(host: &mut Host, kind: u32, name: (u32, u32), id: u32) -> Answered<()> {
     enter(host, "proxy_define_metric")?;
     let name = read(host, name.0, name.1)?;
@@ -226,12 +202,6 @@ fn record(host: &mut Host, id: u32, value: u64) -> Answered<()> {
     positive(host.data().process.metrics.record(kind, &name, value))
 }
 
-fn get_metric(host: &mut Host, id: u32, at: u32) -> Answered<()> {
-    let (kind, name) = metric(host, "proxy_get_metric", id)?;
-    let value = host.data().process.metrics.get(kind, &name);
-    write(host, at, &value.to_le_bytes())
-}
-
 fn log(host: &mut Host, level: u32, at: u32, size: u32) -> Answered<()> {
     enter(host, "proxy_log")?;
     let line = String::from_utf8_lossy(&read(host, at, size)?).into_owned();
@@ -245,12 +215,6 @@ fn current_time(host: &mut Host, at: u32) -> Answered<()> {
     write(host, at, &now.to_le_bytes())
 }
 
-fn log_level(host: &mut Host, at: u32) -> Answered<()> {
-    enter(host, "proxy_get_log_level")?;
-    // 3 = warn, the level of Istio's `wasm` logger when nobody asked for more.
-    write(host, at, &3_u32.to_le_bytes())
-}
-
 fn tick_period(host: &mut Host, milliseconds: u32) -> Answered<()> {
     enter(host, "proxy_set_tick_period_milliseconds")?;
     let state = host.data_mut();
@@ -258,17 +222,7 @@ fn tick_period(host: &mut Host, milliseconds: u32) -> Answered<()> {
     Ok(())
 }
 
-fn effective_context(host: &mut Host, context: u32) -> Answered<()> {
-    enter(host, "proxy_set_effective_context")?;
-    let state = host.data_mut();
-    if !state.streams.contains_key(&context) {
-        return Err(Status::BAD_ARGUMENT);
-    }
-    state.current = context;
-    Ok(())
-}
-
-/// Offers every import; what a module wants beyond these is a failed load.
+/// Offers the imports that the filter needs. Any other import fails the load, so that a new one is a decision.
 pub(crate) fn offer(linker: &mut Linker<HostState>) -> Result<()> {
     const ENV: &str = "env";
     linker.func_wrap(ENV, "proxy_log", |mut h: Host, l: u32, p: u32, s: u32| {
@@ -299,23 +253,6 @@ pub(crate) fn offer(linker: &mut Linker<HostState>) -> Result<()> {
         "proxy_record_metric",
         |mut h: Host, id: u32, to: u64| number(record(&mut h, id, to)),
     )?;
-    linker.func_wrap(ENV, "proxy_get_metric", |mut h: Host, id: u32, at: u32| {
-        number(get_metric(&mut h, id, at))
-    })?;
-    linker.func_wrap(
-        ENV,
-        "proxy_get_shared_data",
-        |mut h: Host, p: u32, n: u32, at: u32, s: u32, c: u32| {
-            number(get_shared(&mut h, (p, n), at, s, c))
-        },
-    )?;
-    linker.func_wrap(
-        ENV,
-        "proxy_set_shared_data",
-        |mut h: Host, p: u32, n: u32, v: u32, s: u32, c: u32| {
-            number(set_shared(&mut h, (p, n), (v, s), c))
-        },
-    )?;
     linker.func_wrap(
         ENV,
         "proxy_get_header_map_value",
@@ -331,18 +268,10 @@ pub(crate) fn offer(linker: &mut Linker<HostState>) -> Result<()> {
             ENV,
             call,
             move |mut h: Host, m: u32, p: u32, n: u32, v: u32, s: u32| {
-                number(change_header(&mut h, call, m, (p, n), Some((v, s))))
+                number(change_header(&mut h, call, m, (p, n), (v, s)))
             },
         )?;
     }
-    linker.func_wrap(
-        ENV,
-        "proxy_remove_header_map_value",
-        |mut h: Host, m: u32, p: u32, n: u32| {
-            let call = "proxy_remove_header_map_value";
-            number(change_header(&mut h, call, m, (p, n), None))
-        },
-    )?;
     linker.func_wrap(
         ENV,
         "proxy_get_buffer_bytes",
@@ -355,18 +284,10 @@ pub(crate) fn offer(linker: &mut Linker<HostState>) -> Result<()> {
         "proxy_get_current_time_nanoseconds",
         |mut h: Host, at: u32| number(current_time(&mut h, at)),
     )?;
-    linker.func_wrap(ENV, "proxy_get_log_level", |mut h: Host, at: u32| {
-        number(log_level(&mut h, at))
-    })?;
     linker.func_wrap(
         ENV,
         "proxy_set_tick_period_milliseconds",
         |mut h: Host, ms: u32| number(tick_period(&mut h, ms)),
-    )?;
-    linker.func_wrap(
-        ENV,
-        "proxy_set_effective_context",
-        |mut h: Host, context: u32| number(effective_context(&mut h, context)),
     )?;
     Ok(())
 }

@@ -70,14 +70,6 @@ impl MetricStore {
         Status::OK
     }
 
-    pub(crate) fn get(&self, kind: Kind, name: &[u8]) -> u64 {
-        let values = self.values.borrow();
-        values
-            .get(&(kind, name.to_vec()))
-            .copied()
-            .unwrap_or_default()
-    }
-
     /// Everything defined so far, in order of kind and name.
     pub fn snapshot(&self) -> Vec<(Kind, Vec<u8>, u64)> {
         let values = self.values.borrow();

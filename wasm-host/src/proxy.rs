@@ -1,11 +1,10 @@
 //! One Envoy process: the module it loaded, and what its workers share.
 
 use crate::{
-    facts::{Facts, Names},
+    facts::Facts,
     host_state::{HostState, Process},
     imports,
     metric_store::MetricStore,
-    shared_values::SharedValues,
     vm::Vm,
 };
 use anyhow::{Context, Result, ensure};
@@ -13,12 +12,13 @@ use std::{
     cell::{Cell, RefCell},
     rc::Rc,
 };
-use wasmi::{Engine, Linker, Module, Store};
+use wasmi::{Config, Engine, Linker, Module, Store};
 
-/// The export that says which ABI a module speaks.
+/// The export that declares the ABI of a module.
 const ABI: &str = "proxy_abi_version_0_2_1";
 
-/// A process that runs one module on any number of workers.
+/// A process that runs one module on any number of workers. A clone is the same process.
+#[derive(Clone)]
 pub struct Proxy {
     module: Module,
     linker: Linker<HostState>,
@@ -31,22 +31,35 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// The bytes are no module, or it does not speak ABI 0.2.1.
+    /// The bytes are no module, or one of another ABI than 0.2.1.
     pub fn load(wasm: &[u8]) -> Result<Self> {
-        let engine = Engine::default();
-        let module = Module::new(&engine, wasm).context("module: not valid WebAssembly")?;
+        Self::load_in(&Engine::default(), wasm)
+    }
+
+    /// The same, with VMs that count the instructions they execute: see [`Vm::instructions`]. Slower.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::load`].
+    pub fn load_metered(wasm: &[u8]) -> Result<Self> {
+        let mut config = Config::default();
+        config.consume_fuel(true);
+        Self::load_in(&Engine::new(&config), wasm)
+    }
+
+    fn load_in(engine: &Engine, wasm: &[u8]) -> Result<Self> {
+        let module = Module::new(engine, wasm).context("module: not valid WebAssembly")?;
         ensure!(
             module.get_export(ABI).is_some(),
             "module: missing export: {ABI}"
         );
-        let mut linker = Linker::new(&engine);
+        let mut linker = Linker::new(engine);
         imports::offer(&mut linker)?;
         let process = Process {
             metrics: MetricStore::default(),
-            shared: SharedValues::default(),
             clock: Rc::new(Cell::new(1_767_225_600_000_000_000)),
-            node: Rc::new(RefCell::new(Names::Xds.node("web", "shop"))),
-            listener: Rc::new(RefCell::new(Names::Xds.listener(1))),
+            node: Rc::new(RefCell::new(Facts::node("web", "shop"))),
+            listener: Rc::new(RefCell::new(Facts::listener(1))),
             next_connection: Rc::new(Cell::new(0)),
         };
         Ok(Self {
@@ -60,16 +73,14 @@ impl Proxy {
     pub fn another(&self) -> Self {
         let process = Process {
             metrics: MetricStore::default(),
-            shared: SharedValues::default(),
             clock: Rc::new(Cell::new(self.process.clock.get())),
             node: Rc::new(RefCell::new(self.process.node.borrow().clone())),
             listener: Rc::new(RefCell::new(self.process.listener.borrow().clone())),
             next_connection: Rc::new(Cell::new(0)),
         };
         Self {
-            module: self.module.clone(),
-            linker: self.linker.clone(),
             process,
+            ..self.clone()
         }
     }
 
@@ -79,8 +90,20 @@ impl Proxy {
     ///
     /// An import that Envoy does not offer, no allocator, or a trap while starting.
     pub fn worker(&self) -> Result<Vm> {
-        let state = HostState::new(self.process.clone());
+        self.worker_of("")
+    }
+
+    /// The same for a VM configuration with a `vm_id`: plugins of another one have VMs of their own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Proxy::worker`].
+    pub fn worker_of(&self, vm_id: &str) -> Result<Vm> {
+        let mut state = HostState::new(self.process.clone());
+        state.vm_id = vm_id.to_owned();
         let mut store = Store::new(self.module.engine(), state);
+        // Refused where fuel is not metered.
+        let _ = store.set_fuel(u64::MAX);
         let instance = self
             .linker
             .instantiate_and_start(&mut store, &self.module)
@@ -97,30 +120,17 @@ impl Proxy {
             .collect()
     }
 
-    /// The names that the module imports, all from whatever modules it names.
-    pub fn imported(&self) -> Vec<String> {
-        self.module
-            .imports()
-            .map(|import| format!("{}.{}", import.module(), import.name()))
-            .collect()
-    }
-
     /// The metrics of all workers together.
     pub fn metrics(&self) -> &MetricStore {
         &self.process.metrics
     }
 
-    /// The shared data of all workers.
-    pub fn shared(&self) -> &SharedValues {
-        &self.process.shared
-    }
-
-    /// Replaces what the proxy says of itself.
+    /// Replaces the node metadata.
     pub fn set_node(&self, facts: Facts) {
         *self.process.node.borrow_mut() = facts;
     }
 
-    /// Replaces what the listener says of itself.
+    /// Replaces the facts of the listener.
     pub fn set_listener(&self, facts: Facts) {
         *self.process.listener.borrow_mut() = facts;
     }

@@ -1,4 +1,4 @@
-//! All metrics of a proxy as Prometheus would scrape them, with the labels unpacked from either form.
+//! All metrics of a proxy as Prometheus would scrape them, with the labels inside `tag` unpacked.
 
 use crate::{MetricStore, TagRegexes};
 use anyhow::{Context, Result};

@@ -50,13 +50,22 @@ impl Sidecar {
         Self::on(real_module()?, configuration)
     }
 
-    /// A worker of `proxy`.
+    /// A worker of `proxy`; of the same process as other workers of a clone.
     ///
     /// # Errors
     ///
     /// A trap.
     pub fn on(proxy: Proxy, configuration: &str) -> Result<Self> {
-        let mut vm = proxy.worker()?;
+        let vm = proxy.worker()?;
+        Self::in_vm(proxy, vm, configuration)
+    }
+
+    /// A worker of `proxy` that is there already.
+    ///
+    /// # Errors
+    ///
+    /// A trap.
+    pub fn in_vm(proxy: Proxy, mut vm: Vm, configuration: &str) -> Result<Self> {
         let network = vm.plugin(configuration)?;
         let http = vm.plugin(configuration)?;
         Ok(Self {
@@ -65,6 +74,30 @@ impl Sidecar {
             network,
             http,
         })
+    }
+
+    /// A connection with one request, closed by the client.
+    ///
+    /// # Errors
+    ///
+    /// A trap, or an action that is not Continue.
+    pub fn call(&mut self, connection: &Connection) -> Result<()> {
+        let accepted = self.connect(connection)?;
+        self.ask(accepted, &Request::get("curl"))?;
+        self.vm.close(accepted)
+    }
+
+    /// Replaces both plugins: Envoy starts the new ones before the old ones have drained.
+    ///
+    /// # Errors
+    ///
+    /// A trap.
+    pub fn reconfigure(&mut self, configuration: &str) -> Result<()> {
+        let old = [self.network, self.http];
+        self.network = self.vm.plugin(configuration)?;
+        self.http = self.vm.plugin(configuration)?;
+        old.into_iter()
+            .try_for_each(|plugin| self.vm.retire(plugin))
     }
 
     /// Accepts a connection and reads from it once, which is when the filter decides.
@@ -109,7 +142,7 @@ impl Sidecar {
     ///
     /// See [`Scrape::of`].
     pub fn scrape(&self) -> Result<Scrape> {
-        Scrape::of(self.proxy.metrics(), &TagRegexes::stock(&[])?)
+        Scrape::of(self.proxy.metrics(), &TagRegexes::stock()?)
     }
 }
 

@@ -7,9 +7,9 @@
 pub struct Status(pub u32);
 
 impl Status {
-    /// The call did what it says.
+    /// The call succeeded.
     pub const OK: Self = Self(0);
-    /// The property, metric, header or shared value does not exist.
+    /// The property, metric, or header does not exist.
     pub const NOT_FOUND: Self = Self(1);
     /// An argument makes no sense here, for example a counter increment of 0.
     pub const BAD_ARGUMENT: Self = Self(2);
@@ -17,8 +17,6 @@ impl Status {
     pub const SERIALIZATION_FAILURE: Self = Self(3);
     /// A pointer leads out of the module's memory.
     pub const INVALID_MEMORY_ACCESS: Self = Self(6);
-    /// Somebody else changed the shared value in between.
-    pub const CAS_MISMATCH: Self = Self(8);
     /// The host failed in itself.
     pub const INTERNAL_FAILURE: Self = Self(10);
     /// The largest status of the ABI (`Unimplemented`).

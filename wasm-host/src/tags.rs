@@ -32,7 +32,7 @@ impl Exposed {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The labels inside the one label `tag` that the stock form ends up with, `None` without that label.
+    /// The labels inside the one label `tag`, `None` without that label.
     ///
     /// Values hold no `,` and no `=`: both are percent-encoded by the filter.
     pub fn unpacked(&self) -> Option<Vec<(String, String)>> {
@@ -50,26 +50,19 @@ pub struct TagRegexes {
 }
 
 impl TagRegexes {
-    /// The stock list with one regex for each name in `extra_stat_tags`, at the place where Istio puts them.
+    /// The stock list.
     ///
     /// # Errors
     ///
     /// A line that is no name and regex.
-    pub fn stock(extra_stat_tags: &[&str]) -> Result<Self> {
+    pub fn stock() -> Result<Self> {
         let mut regexes = Vec::new();
         let lines = STOCK_TAGS.lines();
         for line in lines.filter(|line| !line.starts_with('#') && !line.is_empty()) {
             let (name, regex) = line.split_once('\t').context("stock_tags.txt: no tab")?;
-            let names = if name == "NAME" {
-                extra_stat_tags
-            } else {
-                &[name]
-            };
-            for name in names {
-                let regex = Regex::new(&rust_syntax(&regex.replace("NAME", name)))
-                    .with_context(|| format!("stock_tags.txt: {name}: not a regex: {regex}"))?;
-                regexes.push(((*name).to_owned(), regex));
-            }
+            let regex = Regex::new(&rust_syntax(regex))
+                .with_context(|| format!("stock_tags.txt: {name}: not a regex: {regex}"))?;
+            regexes.push((name.to_owned(), regex));
         }
         Ok(Self { regexes })
     }
@@ -112,34 +105,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_stock_list_has_istios_sixteen_regexes_and_the_extra_tags_between_them() {
-        let regexes = TagRegexes::stock(&["peer", "strict"]).unwrap().regexes;
-        let names: Vec<_> = regexes.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names.len(), 18);
-        assert_eq!(names[8..12], ["mongo_prefix", "peer", "strict", "cache"]);
-    }
-
-    #[test]
-    fn both_forms_come_out_as_measured_on_a_real_envoy() {
-        let stock = TagRegexes::stock(&[]).unwrap();
+    fn a_metric_comes_out_as_measured_on_a_real_envoy() {
+        let stock = TagRegexes::stock().unwrap();
+        assert_eq!(stock.regexes.len(), 16);
         let metric = "tag.peer=plaintext,source_ip=fd00::10:2,destination_port=8080;.plainsight_requests_total";
         let exposed = stock.expose(metric).unwrap();
         assert_eq!(exposed.name, "plainsight_requests_total");
         let value = "peer=plaintext,source_ip=fd00::10:2,destination_port=8080";
         assert_eq!(exposed.labels, [("tag".to_owned(), value.to_owned())]);
-
-        let native = TagRegexes::stock(&["peer", "source_ip"]).unwrap();
-        let exposed = native
-            .expose("peer=.=plaintext;.;source_ip=.=10.0.0.8;.;plainsight_connections_total")
-            .unwrap();
-        assert_eq!(exposed.name, "plainsight_connections_total");
-        assert_eq!(exposed.label("peer"), Some("plaintext"));
-        assert_eq!(exposed.label("source_ip"), Some("10.0.0.8"));
     }
 
     #[test]
-    fn unanchored_regexes_find_labels_inside_values_that_nobody_made_safe() {
-        let stock = TagRegexes::stock(&[]).unwrap();
+    fn unanchored_regexes_find_labels_inside_unencoded_values() {
+        let stock = TagRegexes::stock().unwrap();
         let exposed = stock
             .expose("tag.source_principal=spiffe://cache.foo.bar/rbac.allowed;.name")
             .unwrap();
@@ -149,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_anchored_regexes_work_on_the_names_they_are_meant_for() {
-        let stock = TagRegexes::stock(&[]).unwrap();
+        let stock = TagRegexes::stock().unwrap();
         for (pattern, name) in [
             ("cluster_name", "cluster.outbound|80||web;.x"),
             ("http_conn_manager_prefix", "http.inbound_0.0.0.0_80;.x"),

@@ -22,7 +22,7 @@ const PAGE: u64 = 65_536;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plugin {
     root: u32,
-    /// What `proxy_on_configure` said. Envoy would not start with `false`.
+    /// The result of `proxy_on_configure`. Envoy would not start with `false`.
     pub configured: bool,
 }
 
@@ -31,6 +31,17 @@ pub struct Plugin {
 pub struct Accepted {
     number: u64,
     network: Option<u32>,
+}
+
+/// The side that closes a connection, as Envoy's `PeerType` numbers it.
+///
+/// <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/extensions/common/wasm/context.cc> (`onEvent`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClosedBy {
+    /// Envoy itself, for example because the application is down.
+    Envoy = 1,
+    /// The peer.
+    Client = 2,
 }
 
 /// A request under way, and the headers as the application gets them.
@@ -128,7 +139,7 @@ impl Vm {
         Ok(Some(result.cast_unsigned()))
     }
 
-    /// Runs a callback of a stream, which has to say Continue.
+    /// Runs a callback of a stream, which has to return Continue.
     fn stream(&mut self, name: &'static str, context: u32, rest: &[u32]) -> Result<()> {
         let action = self.enter(name, context, rest)?.unwrap_or_default();
         ensure!(action == 0, "{name}: action: not Continue (0): {action}");
@@ -249,18 +260,25 @@ impl Vm {
         })
     }
 
-    /// Closes a connection: the close callback, then the end of its context.
+    /// The client closes a connection.
     ///
     /// # Errors
     ///
     /// A trap.
     pub fn close(&mut self, accepted: Accepted) -> Result<()> {
+        self.close_by(ClosedBy::Client, accepted)
+    }
+
+    /// Closes a connection: the close callback, then the end of its context.
+    ///
+    /// # Errors
+    ///
+    /// A trap.
+    pub fn close_by(&mut self, side: ClosedBy, accepted: Accepted) -> Result<()> {
         let mut outcome = Ok(());
         if let Some(context) = accepted.network {
-            // 2 = closed by the peer.
-            outcome = self
-                .enter("proxy_on_downstream_connection_close", context, &[2])
-                .map(|_| ());
+            let callback = "proxy_on_downstream_connection_close";
+            outcome = self.enter(callback, context, &[side as u32]).map(|_| ());
             let rest = ["proxy_on_done", "proxy_on_log", "proxy_on_delete"];
             outcome = outcome.and(self.end(context, &rest));
         }
@@ -383,9 +401,9 @@ impl Vm {
         self.store.data_mut().interference = interference;
     }
 
-    /// Runs `meanwhile` right before the next write of shared data: another worker that is quicker.
-    pub fn before_shared_write(&mut self, meanwhile: impl FnOnce() + 'static) {
-        self.store.data_mut().before_shared_write = Some(Box::new(meanwhile));
+    /// The instructions executed so far, in the interpreter's units; `None` unless the proxy is metered.
+    pub fn instructions(&self) -> Option<u64> {
+        self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
     /// Whether a callback trapped: Envoy would have lost this VM.

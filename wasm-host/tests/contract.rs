@@ -1,14 +1,13 @@
 //! What the contract promises and a real Envoy cannot easily be made to show: one connection and one worker.
 
 use plainsight_wasm_host::{
-    Answer, Connection, Headers, Names, Proxy, Request, Sidecar, Status, real_module,
+    Answer, Connection, Facts, Proxy, Request, Sidecar, Status, header_values, real_module,
 };
 
 const SAN: &str = "spiffe://cluster.local/ns/shop/sa/cart";
 const HERE: &str = "10.1.0.1:8080";
 const CONNECTIONS: &str = "plainsight_connections_total";
 const REQUESTS: &str = "plainsight_requests_total";
-const ACTIVE: &str = "plainsight_active_connections";
 const LAST_SEEN: &str = "plainsight_last_seen_timestamp_seconds";
 const ERRORS: &str = "plainsight_attribute_errors_total";
 const HEADER: &str = "x-plainsight-peer";
@@ -22,7 +21,7 @@ fn mutual_tls(source: &str) -> Connection {
 }
 
 #[test]
-fn a_plaintext_caller_is_counted_with_every_label_and_told_to_the_application() {
+fn a_plaintext_caller_is_counted_with_every_label_and_named_in_the_header() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let accepted = sidecar.connect(&plaintext("10.0.0.7:40000")).unwrap();
     let answered = sidecar
@@ -38,7 +37,8 @@ fn a_plaintext_caller_is_counted_with_every_label_and_told_to_the_application() 
         ("destination_port", "8080"),
     ];
     assert_eq!(scrape.sum(CONNECTIONS, &labels), 1);
-    assert_eq!(scrape.sum(ACTIVE, &labels), 1);
+    let now = sidecar.proxy.seconds().cast_signed();
+    assert_eq!(scrape.sum(LAST_SEEN, &labels), now);
     let request = [&labels[..], &[("traffic", "probe")]].concat();
     assert_eq!(scrape.sum(REQUESTS, &request), 1);
     let value = "plaintext;strict=reject;source_ip=\"10.0.0.7\"";
@@ -46,7 +46,7 @@ fn a_plaintext_caller_is_counted_with_every_label_and_told_to_the_application() 
 }
 
 #[test]
-fn a_mutual_tls_peer_shares_one_series_and_is_never_an_active_caller() {
+fn mutual_tls_peers_share_one_series_and_are_never_last_seen() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     for port in 40_000..40_010 {
         let connection = mutual_tls(&format!("10.0.0.8:{port}"));
@@ -60,7 +60,6 @@ fn a_mutual_tls_peer_shares_one_series_and_is_never_an_active_caller() {
     assert_eq!(scrape.matching(CONNECTIONS, &[]).len(), 1);
     assert_eq!(scrape.sum(CONNECTIONS, &[("peer", "mutual_tls")]), 10);
     assert_eq!(scrape.sum(REQUESTS, &[("peer", "mutual_tls")]), 10);
-    assert!(scrape.matching(ACTIVE, &[]).is_empty());
     assert!(scrape.matching(LAST_SEEN, &[]).is_empty());
 }
 
@@ -83,7 +82,7 @@ fn a_forged_header_never_reaches_the_application() {
 }
 
 #[test]
-fn a_request_is_told_by_its_own_connection_whichever_was_read_last() {
+fn a_request_belongs_to_its_own_connection_whichever_was_read_last() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let plain = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
     let mutual = sidecar.connect(&mutual_tls("10.0.0.8:1")).unwrap();
@@ -115,23 +114,6 @@ fn a_request_is_told_by_its_own_connection_whichever_was_read_last() {
 }
 
 #[test]
-fn connection_id_zero_is_a_connection_like_any_other() {
-    let mut sidecar = Sidecar::start("{}").unwrap();
-    let zero = plaintext("10.0.0.7:1").with(&["connection", "id"], 0_u64.to_le_bytes());
-    let accepted = sidecar.connect(&zero).unwrap();
-    sidecar.vm.take_asked();
-    let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
-    // Found, so nothing but the id is asked of the connection itself.
-    let mut asked = sidecar.vm.take_asked();
-    asked.retain(|path| !path.starts_with("filter_state."));
-    assert_eq!(asked, ["connection.id"]);
-    assert_eq!(
-        answered.exchange.values(HEADER),
-        ["plaintext;strict=reject;source_ip=\"10.0.0.7\""]
-    );
-}
-
-#[test]
 fn an_undecodable_property_is_an_error_and_never_plaintext() {
     let wide = Answer::Bytes(vec![0; 3]);
     let broken = Answer::Refused(Status::INTERNAL_FAILURE);
@@ -144,7 +126,8 @@ fn an_undecodable_property_is_an_error_and_never_plaintext() {
         (&["connection", "tls_version"], broken),
     ] {
         let mut sidecar = Sidecar::start("{}").unwrap();
-        let connection = plaintext("10.0.0.7:1").answering(path, answer.clone());
+        let tls = Connection::tls_without_certificate("10.0.0.7:1", HERE);
+        let connection = tls.answering(path, answer.clone());
         let accepted = sidecar.connect(&connection).unwrap();
         let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
         let scrape = sidecar.scrape().unwrap();
@@ -155,13 +138,36 @@ fn an_undecodable_property_is_an_error_and_never_plaintext() {
             "{path:?}"
         );
         assert!(scrape.matching(REQUESTS, &plaintext).is_empty(), "{path:?}");
+        // A SAN that is no text is still a SAN: mutual TLS, without a name.
         let value = answered.exchange.values(HEADER).concat();
-        assert!(!value.contains("plaintext"), "{path:?}: {value}");
+        let expected = ["unknown", "mutual_tls;strict=allow"];
+        assert!(expected.contains(&value.as_str()), "{path:?}: {value}");
     }
 }
 
 #[test]
-fn a_forged_header_is_replaced_even_when_nothing_can_be_read() {
+fn connection_id_zero_is_a_connection_like_any_other() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    // Envoy numbers connections from 0 on, and so does this host.
+    let zero = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    let other = sidecar.connect(&mutual_tls("10.0.0.8:1")).unwrap();
+    sidecar.vm.data(other, b"GET").unwrap();
+    sidecar.vm.take_asked();
+    let request = Request::get("curl");
+    let exchange = sidecar.vm.request(sidecar.http, zero, &request).unwrap();
+    let value = "plaintext;strict=reject;source_ip=\"10.0.0.7\"";
+    assert_eq!(exchange.values(HEADER), [value]);
+    // Found by its id: not classified again.
+    let asked = sidecar.vm.take_asked();
+    let again = ["connection.mtls", "connection.uri_san_peer_certificate"];
+    assert!(
+        !asked.iter().any(|path| again.contains(&path.as_str())),
+        "{asked:?}"
+    );
+}
+
+#[test]
+fn a_forged_header_is_replaced_when_nothing_can_be_read() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let refused = Answer::Refused(Status::INTERNAL_FAILURE);
     let connection = ["id", "mtls", "uri_san_peer_certificate", "tls_version"]
@@ -172,57 +178,88 @@ fn a_forged_header_is_replaced_even_when_nothing_can_be_read() {
     let accepted = sidecar.connect(&connection).unwrap();
     let forged = Request::get("curl").header(HEADER, "mutual_tls;strict=allow");
     let answered = sidecar.ask(accepted, &forged).unwrap();
-    let values = answered.exchange.values(HEADER);
+    assert_eq!(answered.exchange.values(HEADER), ["unknown"]);
+}
+
+#[test]
+fn connections_of_more_than_64_live_plugins_are_counted() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let plugin = || sidecar.vm.plugin("{}").unwrap();
+    let plugins: Vec<_> = std::iter::repeat_with(plugin).take(200).collect();
+    for (number, pair) in plugins.chunks(2).enumerate() {
+        (sidecar.network, sidecar.http) = (pair[0], pair[1]);
+        let source = format!("10.0.1.{number}:40000");
+        let accepted = sidecar.connect(&plaintext(&source)).unwrap();
+        let forged = Request::get("curl").header(HEADER, "mutual_tls;strict=allow");
+        let answered = sidecar.ask(accepted, &forged).unwrap();
+        let value = format!("plaintext;strict=reject;source_ip=\"10.0.1.{number}\"");
+        assert_eq!(answered.exchange.values(HEADER), [value]);
+    }
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(CONNECTIONS, &[]), 100);
+    assert_eq!(scrape.sum(REQUESTS, &[]), 100);
+    assert_eq!(scrape.sum(ERRORS, &[]), 0);
+}
+
+#[test]
+fn a_request_of_an_unclassified_connection_replaces_the_header_and_counts_one_error() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let refused = Answer::Refused(Status::INTERNAL_FAILURE);
+    let mut unread = Connection::tls_without_certificate("10.0.0.7:1", HERE)
+        .answering(&["connection", "uri_san_peer_certificate"], refused);
+    unread.facts.extend(&unread.after_handshake);
+    let unseen = sidecar.vm.accept(&unread);
+    let forged = Request::get("curl").header(HEADER, "mutual_tls;strict=allow");
+    let exchange = sidecar.vm.request(sidecar.http, unseen, &forged).unwrap();
+    assert_eq!(exchange.values(HEADER), ["unknown"]);
+    sidecar.vm.tick().unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(ERRORS, &[]), 1);
     assert!(
-        !values.iter().any(|value| value.contains("mutual_tls")),
-        "{values:?}"
+        scrape
+            .matching(REQUESTS, &[("peer", "plaintext")])
+            .is_empty()
     );
 }
 
 #[test]
-fn an_outbound_listener_is_none_of_its_business() {
+fn an_outbound_listener_is_ignored() {
     let proxy = real_module().unwrap();
-    proxy.set_listener(Names::Xds.listener(2));
+    proxy.set_listener(Facts::listener(2));
     let mut sidecar = Sidecar::on(proxy, "{}").unwrap();
     let accepted = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
     let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
     sidecar.vm.close(accepted).unwrap();
     assert!(answered.exchange.values(HEADER).is_empty());
     let scrape = sidecar.scrape().unwrap();
-    for metric in [CONNECTIONS, REQUESTS, ACTIVE, LAST_SEEN] {
+    for metric in [CONNECTIONS, REQUESTS, LAST_SEEN] {
         assert!(scrape.matching(metric, &[]).is_empty(), "{metric}");
     }
 }
 
+// Measured on Envoy 1.40.0: an inbound and an outbound listener with the same plugins share the plugin contexts.
 #[test]
-fn names_from_before_envoy_1_33_are_tried_second() {
-    let proxy = real_module().unwrap();
-    proxy.set_node(Names::Bare.node("old-web", "old-shop"));
-    proxy.set_listener(Names::Bare.listener(1));
-    let mut sidecar = Sidecar::on(proxy, "{}").unwrap();
-    sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
-    let labels = [
-        ("destination_workload", "old-web"),
-        ("destination_workload_namespace", "old-shop"),
-    ];
-    assert_eq!(sidecar.scrape().unwrap().sum(CONNECTIONS, &labels), 1);
-
-    let proxy = real_module().unwrap();
-    proxy.set_node(Names::Bare.node("old-web", "old-shop"));
-    proxy.set_listener(Names::Bare.listener(2));
-    let mut sidecar = Sidecar::on(proxy, "{}").unwrap();
-    sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
-    assert!(
-        sidecar
-            .scrape()
-            .unwrap()
-            .matching(CONNECTIONS, &[])
-            .is_empty()
-    );
+fn the_direction_is_that_of_the_connection_and_not_of_the_plugin() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    let direction = ["xds", "listener_direction"];
+    for (number, direction_of) in [2_i64, 1, 2, 1].into_iter().enumerate() {
+        let source = format!("10.0.0.{number}:1");
+        let connection = plaintext(&source).with(&direction, direction_of.to_le_bytes());
+        let accepted = sidecar.connect(&connection).unwrap();
+        let answered = sidecar.ask(accepted, &Request::get("curl")).unwrap();
+        let is_inbound = direction_of == 1;
+        let headers = answered.exchange.values(HEADER).len();
+        assert_eq!(headers, usize::from(is_inbound), "connection {number}");
+        sidecar.vm.close(accepted).unwrap();
+    }
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(CONNECTIONS, &[]), 2);
+    assert_eq!(scrape.sum(REQUESTS, &[]), 2);
+    assert_eq!(scrape.sum(ERRORS, &[]), 0);
 }
 
 #[test]
-fn a_forwarded_address_is_never_the_clients_word() {
+fn a_forwarded_address_is_not_trusted() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let request = Request::get("curl").with(&["source", "address"], "9.9.9.9:0");
     let unseen = sidecar.vm.accept(&plaintext("10.0.0.7:1"));
@@ -244,7 +281,7 @@ fn a_forwarded_address_is_never_the_clients_word() {
 }
 
 #[test]
-fn a_caller_is_last_seen_as_long_as_its_connection_is_open() {
+fn last_seen_is_refreshed_while_a_connection_is_open() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     assert!(sidecar.vm.tick_period().is_some());
     let accepted = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
@@ -262,28 +299,7 @@ fn a_caller_is_last_seen_as_long_as_its_connection_is_open() {
 }
 
 #[test]
-fn a_handshake_that_fails_is_no_caller() {
-    let mut sidecar = Sidecar::start("{}").unwrap();
-    let failed = plaintext("10.0.0.7:1")
-        .with(&["connection", "tls_version"], "TLSv1.3")
-        .with(
-            &["connection", "transport_failure_reason"],
-            "TLS_error: no certificate",
-        );
-    let accepted = sidecar.vm.open(sidecar.network, &failed).unwrap();
-    sidecar.vm.close(accepted).unwrap();
-    let silent = plaintext("10.0.0.9:1");
-    let accepted = sidecar.vm.open(sidecar.network, &silent).unwrap();
-    sidecar.vm.close(accepted).unwrap();
-    let scrape = sidecar.scrape().unwrap();
-    let metric = "plainsight_handshake_failures_total";
-    assert_eq!(scrape.sum(metric, &[("source_ip", "10.0.0.7")]), 1);
-    assert_eq!(scrape.sum(metric, &[]), 1);
-    assert!(scrape.matching(CONNECTIONS, &[]).is_empty());
-}
-
-#[test]
-fn nothing_is_asked_before_the_handshake_is_over() {
+fn no_tls_property_is_read_before_the_handshake_is_over() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     sidecar.vm.take_asked();
     let connection = mutual_tls("10.0.0.8:1");
@@ -300,7 +316,7 @@ fn nothing_is_asked_before_the_handshake_is_over() {
 }
 
 #[test]
-fn the_http_plugin_alone_tells_peers_and_keeps_a_bounded_number_of_them() {
+fn the_http_plugin_alone_classifies_each_connection_and_caches_a_bounded_number() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let ask = |sidecar: &mut Sidecar, connection: &Connection| {
         let mut known = connection.clone();
@@ -319,7 +335,7 @@ fn the_http_plugin_alone_tells_peers_and_keeps_a_bounded_number_of_them() {
     assert!(ask(&mut sidecar, &mutual_tls("10.0.0.8:1")).starts_with("mutual_tls;"));
     let tls = Connection::tls_without_certificate("10.0.0.9:1", HERE);
     assert!(ask(&mut sidecar, &tls).starts_with("tls_no_client_cert;"));
-    // Nobody tells that these connections end.
+    // The end of these connections is never seen.
     for _ in 0..20_000 {
         ask(&mut sidecar, &plaintext("10.0.0.7:1"));
     }
@@ -333,58 +349,6 @@ fn the_http_plugin_alone_tells_peers_and_keeps_a_bounded_number_of_them() {
 }
 
 #[test]
-fn a_plugin_of_the_wrong_type_is_harmless() {
-    let mut sidecar = Sidecar::start("{}").unwrap();
-    // One plugin for both jobs: the role is told by the callback.
-    let accepted = sidecar
-        .vm
-        .open(sidecar.http, &plaintext("10.0.0.7:1"))
-        .unwrap();
-    sidecar.vm.data(accepted, b"GET").unwrap();
-    let request = Request::get("curl");
-    let exchange = sidecar
-        .vm
-        .request(sidecar.network, accepted, &request)
-        .unwrap();
-    assert!(exchange.values(HEADER).concat().starts_with("plaintext;"));
-    // Data and close for contexts that never were.
-    sidecar.vm.finish(&exchange).unwrap();
-    sidecar.vm.close(accepted).unwrap();
-    sidecar.vm.data(accepted, b"GET").unwrap();
-    sidecar.vm.close(accepted).unwrap();
-    assert_eq!(sidecar.scrape().unwrap().sum(ACTIVE, &[]), 0);
-}
-
-#[test]
-fn the_caller_is_told_only_when_asked_and_only_what_strict_would_do() {
-    let configuration = r#"{"responseHeader": "x-mtls-notice", "exemptPorts": [9090], "deprecation":
-        {"since": "2026-01-01T00:00:00Z", "sunset": "2026-06-01T00:00:00Z", "link": "https://e.org/mtls"}}"#;
-    let mut sidecar = Sidecar::start(configuration).unwrap();
-    let told = |headers: &Headers, name: &str| plainsight_wasm_host::header_values(headers, name);
-    let plain = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
-    let response = sidecar.ask(plain, &Request::get("curl")).unwrap().response;
-    let value = "plaintext;strict=reject;source_ip=\"10.0.0.7\"";
-    assert_eq!(told(&response, "x-mtls-notice"), [value]);
-    assert_eq!(told(&response, "deprecation"), ["@1767225600"]);
-    assert_eq!(told(&response, "sunset"), ["Mon, 01 Jun 2026 00:00:00 GMT"]);
-    assert_eq!(
-        told(&response, "link"),
-        ["<https://e.org/mtls>; rel=\"deprecation\""]
-    );
-    let exempt = Connection::plaintext("10.0.0.7:2", "10.1.0.1:9090");
-    for connection in [exempt, mutual_tls("10.0.0.8:1")] {
-        let accepted = sidecar.connect(&connection).unwrap();
-        let response = sidecar
-            .ask(accepted, &Request::get("curl"))
-            .unwrap()
-            .response;
-        for name in ["x-mtls-notice", "deprecation", "sunset", "link"] {
-            assert!(told(&response, name).is_empty(), "{name}");
-        }
-    }
-}
-
-#[test]
 fn one_module_serves_many_processes_without_mixing_them() {
     let first = real_module().unwrap();
     let second: Proxy = first.another();
@@ -392,4 +356,58 @@ fn one_module_serves_many_processes_without_mixing_them() {
     sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
     let other = Sidecar::on(second, "{}").unwrap();
     assert_eq!(other.scrape().unwrap().sum(CONNECTIONS, &[]), 0);
+}
+
+#[test]
+fn a_plugin_of_the_wrong_type_is_harmless() {
+    let mut sidecar = Sidecar::start("{}").unwrap();
+    // One plugin for both jobs: the first callback of a context decides its role.
+    let connection = plaintext("10.0.0.7:1");
+    let accepted = sidecar.vm.open(sidecar.http, &connection).unwrap();
+    sidecar.vm.data(accepted, b"GET").unwrap();
+    let request = Request::get("curl");
+    let network = sidecar.network;
+    let exchange = sidecar.vm.request(network, accepted, &request).unwrap();
+    assert!(exchange.values(HEADER).concat().starts_with("plaintext;"));
+    // Data and close for contexts that are gone.
+    sidecar.vm.finish(&exchange).unwrap();
+    sidecar.vm.close(accepted).unwrap();
+    sidecar.vm.data(accepted, b"GET").unwrap();
+    sidecar.vm.close(accepted).unwrap();
+    let scrape = sidecar.scrape().unwrap();
+    assert_eq!(scrape.sum(CONNECTIONS, &[]), 1);
+    assert_eq!(scrape.sum(REQUESTS, &[]), 1);
+}
+
+#[test]
+fn response_headers_are_added_only_when_configured_and_only_where_strict_rejects() {
+    let configuration = r#"{"responseHeader": "x-mtls-notice", "exempt": [{"port": 9090}], "responseHeaders":
+        {"deprecation": "@1767225600", "x-team": "payments"}}"#;
+    let mut sidecar = Sidecar::start(configuration).unwrap();
+    let names = ["x-mtls-notice", "deprecation", "x-team"];
+    let plain = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
+    let response = sidecar.ask(plain, &Request::get("curl")).unwrap().response;
+    let item = "plaintext;strict=reject;source_ip=\"10.0.0.7\"";
+    for (name, value) in names.into_iter().zip([item, "@1767225600", "payments"]) {
+        assert_eq!(header_values(&response, name), [value], "{name}");
+    }
+    // The application's own value stays.
+    let exchange = sidecar
+        .vm
+        .request(sidecar.http, plain, &Request::get("curl"))
+        .unwrap();
+    let own = vec![(b"deprecation".to_vec(), b"@1".to_vec())];
+    let response = sidecar.vm.response(&exchange, &own).unwrap();
+    assert_eq!(header_values(&response, "deprecation"), ["@1"]);
+    let exempt = Connection::plaintext("10.0.0.7:2", "10.1.0.1:9090");
+    for connection in [exempt, mutual_tls("10.0.0.8:1")] {
+        let accepted = sidecar.connect(&connection).unwrap();
+        let response = sidecar
+            .ask(accepted, &Request::get("curl"))
+            .unwrap()
+            .response;
+        for name in names {
+            assert!(header_values(&response, name).is_empty(), "{name}");
+        }
+    }
 }

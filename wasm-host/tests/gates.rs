@@ -1,6 +1,6 @@
 //! What the module costs, exactly: host calls, VM entries, allocations, bytes. Counted, so without noise.
 
-use plainsight_wasm_host::{Connection, Request, Sidecar, Tally, real_module_bytes};
+use plainsight_wasm_host::{Connection, Request, Sidecar, Tally};
 use std::collections::BTreeMap;
 
 const SAN: &str = "spiffe://cluster.local/ns/shop/sa/cart";
@@ -39,22 +39,20 @@ fn a_warm_mutual_tls_request_makes_two_host_calls() {
         ("proxy_replace_header_map_value", 1),
     ]);
     assert_eq!(cost.calls, expected);
-    // The mark is found without a value, so the host never enters the VM again for room.
+    // The mark has no value, so the host does not enter the VM again to allocate one.
     assert_eq!(cost.allocations, 0);
 }
 
 #[test]
-fn a_warm_plaintext_request_makes_four_host_calls_the_user_agent_among_them() {
+fn a_warm_plaintext_request_makes_three_host_calls() {
     let cost = warm_request("{}", &plaintext());
     let expected = counts(&[
-        ("proxy_get_header_map_value", 1),
         ("proxy_get_property", 1),
         ("proxy_increment_metric", 1),
         ("proxy_replace_header_map_value", 1),
     ]);
     assert_eq!(cost.calls, expected);
-    // The User-Agent.
-    assert_eq!(cost.allocations, 1);
+    assert_eq!(cost.allocations, 0);
 }
 
 #[test]
@@ -72,7 +70,7 @@ fn the_one_property_of_a_warm_request_is_the_mark_of_its_connection() {
 }
 
 #[test]
-fn a_request_that_waited_while_another_connection_spoke_asks_for_its_id_too() {
+fn a_request_after_data_of_another_connection_reads_the_connection_id_too() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let waiting = sidecar.connect(&mutual_tls()).unwrap();
     let other = sidecar.connect(&plaintext()).unwrap();
@@ -106,26 +104,18 @@ fn short_connection(connection: &Connection) -> Tally {
 }
 
 #[test]
-fn a_connection_with_one_request_makes_the_host_calls_that_its_verdict_needs() {
-    let expected = counts(&[
-        // Direction, four about TLS, address, port, id; id, a claim.
-        ("proxy_get_property", 10),
-        // What begins like a ClientHello.
-        ("proxy_get_buffer_bytes", 1),
-        ("proxy_get_header_map_value", 1),
-        // Connections, active twice, requests.
-        ("proxy_increment_metric", 4),
-        ("proxy_replace_header_map_value", 1),
-    ]);
-    assert_eq!(short_connection(&plaintext()).calls, expected);
-    let expected = counts(&[
-        // Direction, SAN, port, id; id.
-        ("proxy_get_property", 5),
-        // Connections, requests.
-        ("proxy_increment_metric", 2),
-        ("proxy_replace_header_map_value", 1),
-    ]);
-    assert_eq!(short_connection(&mutual_tls()).calls, expected);
+fn a_new_connection_with_one_request_of_a_cached_caller_makes_at_most_12_host_calls_or_8_with_mutual_tls()
+ {
+    for (connection, most) in [(plaintext(), 12), (mutual_tls(), 8)] {
+        let cost = short_connection(&connection);
+        println!("{} host calls: {:?}", cost.called(), cost.calls);
+        assert!(
+            cost.called() <= most,
+            "{} of {most}: {:?}",
+            cost.called(),
+            cost.calls
+        );
+    }
 }
 
 #[test]
@@ -143,17 +133,24 @@ fn a_request_enters_the_vm_three_times_beyond_its_read_and_never_for_a_body() {
 }
 
 #[test]
-fn no_callback_for_bodies_trailers_or_upstream_data_is_exported() {
+fn no_callback_is_exported_that_would_be_entered_for_each_chunk_or_for_the_end_of_a_stream() {
     let sidecar = Sidecar::start("{}").unwrap();
-    let exports = sidecar.proxy.exported_functions();
-    for word in ["body", "trailers", "upstream", "metadata", "on_log"] {
-        let found: Vec<_> = exports.iter().filter(|name| name.contains(word)).collect();
-        assert!(found.is_empty(), "{found:?}");
-    }
+    let mut exports = sidecar.proxy.exported_functions();
+    let costly = [
+        "body",
+        "trailers",
+        "upstream",
+        "metadata",
+        "on_log",
+        "on_done",
+        "on_delete",
+    ];
+    exports.retain(|name| costly.iter().any(|word| name.contains(word)));
+    assert!(exports.is_empty(), "{exports:?}");
 }
 
 #[test]
-fn a_further_read_of_a_decided_connection_makes_no_host_call() {
+fn a_further_read_of_a_classified_connection_makes_no_host_call() {
     for connection in [plaintext(), mutual_tls()] {
         let mut sidecar = Sidecar::start("{}").unwrap();
         let accepted = sidecar.connect(&connection).unwrap();
@@ -212,15 +209,8 @@ fn the_cost_of_a_request_does_not_depend_on_how_many_callers_and_connections_the
 }
 
 #[test]
-fn the_module_is_no_larger_than_90_kilobytes() {
-    let size = real_module_bytes().unwrap().len();
-    assert!(size <= 90_000, "{size} bytes");
-}
-
-#[test]
 fn a_thousand_callers_and_ten_thousand_connections_fit_into_four_mebibytes() {
     let mut sidecar = Sidecar::start("{}").unwrap();
-    let mut open = Vec::new();
     for connection in 0..10_000 {
         let caller = connection % 1_000;
         let source = format!("10.2.{}.{}:40000", caller / 250, caller % 250);
@@ -228,19 +218,14 @@ fn a_thousand_callers_and_ten_thousand_connections_fit_into_four_mebibytes() {
             .connect(&Connection::plaintext(&source, HERE))
             .unwrap();
         sidecar.ask(accepted, &Request::get("curl/8.5")).unwrap();
-        open.push(accepted);
     }
     let memory = sidecar.vm.tally().memory;
     println!("1,000 callers, 10,000 open connections: {memory} bytes of linear memory");
     assert!(memory <= 4 * MIB, "{memory} bytes");
     let scrape = sidecar.scrape().unwrap();
-    let active = "plainsight_active_connections";
-    assert_eq!(scrape.matching(active, &[]).len(), 1_000);
-    assert_eq!(scrape.sum(active, &[("source_ip", "10.2.3.249")]), 10);
-    for accepted in open {
-        sidecar.vm.close(accepted).unwrap();
-    }
-    assert_eq!(sidecar.scrape().unwrap().sum(active, &[]), 0);
+    let connections = "plainsight_connections_total";
+    assert_eq!(scrape.matching(connections, &[]).len(), 1_000);
+    assert_eq!(scrape.sum(connections, &[("source_ip", "10.2.3.249")]), 10);
 }
 
 /// Opens, asks once and closes `connections` connections, at most 100 of them open at a time.
@@ -281,14 +266,13 @@ fn memory_is_flat_while_a_hundred_thousand_connections_come_and_go() {
     );
     sidecar.vm.tick().unwrap();
     let scrape = sidecar.scrape().unwrap();
-    assert_eq!(scrape.sum("plainsight_active_connections", &[]), 0);
     assert_eq!(scrape.sum("plainsight_connections_total", &[]), 110_000);
     assert_eq!(scrape.sum("plainsight_requests_total", &[]), 110_000);
     assert_eq!(scrape.sum("plainsight_attribute_errors_total", &[]), 0);
 }
 
 #[test]
-fn nothing_is_kept_of_a_closed_connection() {
+fn a_closed_connection_leaves_nothing_behind() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let mut open = Vec::new();
     for _ in 0..1_000 {
@@ -297,7 +281,7 @@ fn nothing_is_kept_of_a_closed_connection() {
     for accepted in open {
         sidecar.vm.close(accepted).unwrap();
     }
-    // The ids come again, with mutual TLS, and nobody tells the NETWORK plugin.
+    // The ids come again, with mutual TLS, unseen by the NETWORK plugin.
     for id in 0_u64..1_000 {
         let mut again = mutual_tls().with(&["connection", "id"], id.to_le_bytes());
         again.facts.extend(&again.after_handshake.clone());

@@ -1,7 +1,6 @@
 //! The host itself, on small modules in the text format: what it must do as Envoy does.
 
 use plainsight_wasm_host::{Connection, Interfered, Proxy, Request, Status};
-use std::{cell::RefCell, rc::Rc};
 
 /// The least module: the ABI, an allocator at a fixed place, and `callbacks`.
 fn module(imports: &str, callbacks: &str) -> String {
@@ -63,8 +62,11 @@ fn a_module_that_envoy_could_not_load_is_refused() {
             .worker()
             .is_err()
     );
-    let unknown = module(r#"(import "env" "proxy_fly" (func (param i32)))"#, "");
-    assert!(Proxy::load(unknown.as_bytes()).unwrap().worker().is_err());
+    for unknown in ["proxy_fly", "proxy_get_shared_data"] {
+        let import = format!(r#"(import "env" "{unknown}" (func (param i32)))"#);
+        let module = module(&import, "");
+        assert!(Proxy::load(module.as_bytes()).unwrap().worker().is_err());
+    }
     let wasi = r#"(import "wasi_snapshot_preview1" "fd_write" (func (param i32 i32 i32 i32) (result i32)))"#;
     let wasi = module(wasi, "");
     assert!(Proxy::load(wasi.as_bytes()).unwrap().worker().is_err());
@@ -150,41 +152,6 @@ fn a_trap_is_an_error_and_the_vm_is_left_alone_afterwards() {
 }
 
 #[test]
-fn shared_values_are_guarded_by_compare_and_swap() {
-    let proxy = Proxy::load(module("", "").as_bytes()).unwrap();
-    let shared = proxy.shared();
-    assert_eq!(shared.set(b"k", b"a", 0), Status::OK);
-    assert_eq!(shared.set(b"k", b"b", 1), Status::OK);
-    assert_eq!(shared.set(b"k", b"c", 1), Status::CAS_MISMATCH);
-    assert_eq!(shared.set(b"k", b"d", 0), Status::OK);
-    shared.conflict_next(1);
-    assert_eq!(shared.set(b"k", b"e", 3), Status::CAS_MISMATCH);
-    assert_eq!(shared.conflicts(), 2);
-}
-
-#[test]
-fn another_worker_can_be_quicker_between_a_read_and_a_write() {
-    let writes = r#"
-        (import "env" "proxy_set_shared_data" (func $set (param i32 i32 i32 i32 i32) (result i32)))"#;
-    let once = r#"
-        (data (i32.const 0) "kv")
-        (func (export "proxy_on_new_connection") (param i32) (result i32)
-            (call $set (i32.const 0) (i32.const 1) (i32.const 1) (i32.const 1) (i32.const 7)))"#;
-    let proxy = Proxy::load(module(writes, once).as_bytes()).unwrap();
-    let mut first = proxy.worker().unwrap();
-    let plugin = first.plugin("").unwrap();
-    let second = Rc::new(RefCell::new(proxy.worker().unwrap()));
-    let other = Rc::clone(&second);
-    first.before_shared_write(move || {
-        let mut vm = other.borrow_mut();
-        let plugin = vm.plugin("").unwrap();
-        vm.open(plugin, &plaintext()).unwrap();
-    });
-    let error = first.open(plugin, &plaintext()).unwrap_err().to_string();
-    assert!(error.ends_with(": 8"), "{error}");
-}
-
-#[test]
 fn headers_can_be_touched_only_while_their_callback_runs() {
     let replaces = r#"(import "env" "proxy_replace_header_map_value"
         (func $put (param i32 i32 i32 i32 i32) (result i32)))"#;
@@ -205,4 +172,31 @@ fn headers_can_be_touched_only_while_their_callback_runs() {
     assert_eq!(exchange.values("x-a"), ["yes"]);
     let error = vm.response(&exchange, &Vec::new()).unwrap_err().to_string();
     assert!(error.ends_with(": 2"), "{error}");
+}
+
+#[test]
+fn a_metered_proxy_counts_instructions_and_another_does_not() {
+    let loops = r#"
+        (func (export "proxy_on_new_connection") (param i32) (result i32) (local $left i32)
+            (local.set $left (i32.const 1000))
+            (loop $again
+                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                (br_if $again (local.get $left)))
+            (i32.const 0))"#;
+    let wasm = module("", loops);
+    let mut vm = Proxy::load_metered(wasm.as_bytes())
+        .unwrap()
+        .worker()
+        .unwrap();
+    let plugin = vm.plugin("").unwrap();
+    let mut instructions = || {
+        vm.open(plugin, &plaintext()).unwrap();
+        vm.instructions().unwrap()
+    };
+    // The first entry also compiles.
+    let [first, second, third] = [instructions(), instructions(), instructions()];
+    assert!(second - first > 1_000, "{first} {second}");
+    assert_eq!(third - second, second - first);
+    let vm = Proxy::load(wasm.as_bytes()).unwrap().worker().unwrap();
+    assert_eq!(vm.instructions(), None);
 }

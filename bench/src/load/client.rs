@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use crate::certificates::SERVER_NAME;
 use crate::load::{Budget, Limit, spend};
 
-/// The User-Agent of every load, a word that no prober or scraper uses.
+/// The User-Agent of every load, used by no prober or scraper.
 pub const USER_AGENT: &str = "plainsight-bench";
 
 /// The address that loads come from unless they need several callers.
@@ -142,7 +142,7 @@ impl Client {
     /// One request and its whole response.
     async fn exchange(&mut self) -> Result<()> {
         self.stream.write_all(&self.request).await?;
-        // The TLS layer may hold records back until it is told.
+        // The TLS layer may hold records back until a flush.
         self.stream.flush().await?;
         self.received.clear();
         let mut left = loop {

@@ -1,4 +1,4 @@
-//! wrk and h2load, and what they say they did.
+//! wrk and h2load, and the counts in their output.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! An open connection that speaks.
+//! An open connection of a caller.
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
@@ -24,7 +24,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
-/// An open connection. Dropping it closes it at once, without the protocol's own farewell.
+/// An open connection. Dropping it closes it at once, without the protocol's own close.
 pub struct Connection {
     headers: HeaderMap,
     speaking: Speaking,
@@ -82,11 +82,11 @@ impl Connection {
         })
     }
 
-    /// One round trip in what the connection speaks: a request; a message on the one gRPC stream or WebSocket; some
-    /// bytes that come back. `path` counts for requests and for the first message.
+    /// One round trip: a request; a message on the one gRPC stream or WebSocket; bytes that are echoed. `path` is used
+    /// by requests and by the first message.
     ///
     /// # Errors
-    /// The connection broke, or what came back is not what was sent. An HTTP status is no error.
+    /// The connection broke, or the echo differs. An HTTP status is not an error.
     pub async fn exchange(&mut self, path: &str) -> anyhow::Result<Reply> {
         let headers = self.headers.clone();
         in_time("caller: exchange", async {
@@ -114,13 +114,19 @@ impl Connection {
         .await
     }
 
-    /// So many requests at once, multiplexed on one HTTP/2 connection.
+    /// Sets a header of the requests that follow.
+    pub fn set_header(&mut self, name: &'static str, value: &'static str) {
+        self.headers
+            .insert(name, hyper::header::HeaderValue::from_static(value));
+    }
+
+    /// `requests` concurrent requests, multiplexed on one HTTP/2 connection.
     ///
     /// # Errors
-    /// It is no HTTP/2 connection, or it broke.
+    /// Not an HTTP/2 connection, or it broke.
     pub async fn requests_at_once(&self, requests: u32) -> anyhow::Result<Vec<Reply>> {
         let Speaking::Http2(sender, _) = &self.speaking else {
-            bail!("caller: requests at once: not HTTP/2");
+            bail!("caller: concurrent requests: not HTTP/2");
         };
         let each = (0..requests).map(|_| {
             let (mut sender, headers) = (sender.clone(), self.headers.clone());
@@ -143,7 +149,7 @@ impl Connection {
         futures_util::future::try_join_all(each).await
     }
 
-    /// Closes in order: what was sent has arrived.
+    /// Closes gracefully, after everything sent has arrived.
     pub async fn close(self) {
         match self.speaking {
             Speaking::Http1(sender, driver) => {
@@ -275,7 +281,7 @@ async fn web_socket(
         let mut request = format!("ws://orders{path}").into_client_request()?;
         request.headers_mut().extend(headers);
         let (open, response) = tokio_tungstenite::client_async(request, stream).await?;
-        // 101 is this protocol's success.
+        // 101 is the success status of this protocol.
         reply.headers = response.headers().clone();
         *socket = Some(Box::new(open));
     }

@@ -1,4 +1,4 @@
-//! The client's side of TLS, as sidecars and other clients speak it.
+//! The client's side of TLS, of sidecars and of other clients.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -23,21 +23,21 @@ pub enum TlsVersion {
     V1_3,
 }
 
-/// How a client speaks TLS. It takes any server certificate: whom the client trusts is not the subject here.
+/// TLS of a client. It accepts any server certificate.
 #[derive(Debug, Clone)]
 pub struct Tls {
-    /// Its certificate, shown when the server asks.
+    /// Its certificate, sent when the server requests one.
     pub identity: Option<Identity>,
     /// The ALPN names it offers.
     pub alpn: Vec<String>,
-    /// The server name it asks for, or none.
+    /// The server name it requests, or none.
     pub sni: Option<String>,
     /// The version it offers.
     pub version: TlsVersion,
 }
 
 impl Tls {
-    /// TLS of a sidecar: Istio's ALPN for what the client speaks, as istiod's ALPN filter sets it
+    /// TLS of a sidecar: Istio's ALPN for the client's protocol, as istiod's ALPN filter sets it
     /// (<https://github.com/istio/istio/blob/master/pilot/pkg/xds/filters/filters.go>), and istiod's outbound SNI.
     pub fn mesh(identity: Option<&Identity>, speaks: Speaks) -> Self {
         let alpn: &[&str] = match speaks {
@@ -87,12 +87,36 @@ impl Tls {
         self
     }
 
-    /// The handshake over an open connection. In TLS 1.3 it ends before the server has judged the client's
-    /// certificate, so a refusal may only show at the first read.
+    /// The handshake over an open connection. In TLS 1.3 it ends before the server has verified the client's
+    /// certificate, so a rejection may only show at the first read.
     ///
     /// # Errors
     /// The handshake failed.
     pub async fn handshake(&self, stream: TcpStream) -> anyhow::Result<TlsStream<TcpStream>> {
+        TlsConnector::from(Arc::new(self.config()?))
+            .connect(self.server_name()?, stream)
+            .await
+            .context("caller: TLS handshake")
+    }
+
+    /// The first flight alone, for a client that leaves in the middle of the handshake.
+    ///
+    /// # Errors
+    /// The certificate does not fit its key, or the server name is invalid.
+    pub fn client_hello(&self) -> anyhow::Result<Vec<u8>> {
+        let mut connection = ClientConnection::new(Arc::new(self.config()?), self.server_name()?)?;
+        let mut bytes = Vec::new();
+        while connection.wants_write() {
+            connection.write_tls(&mut bytes)?;
+        }
+        Ok(bytes)
+    }
+
+    /// The same for rustls.
+    ///
+    /// # Errors
+    /// The certificate does not fit its key.
+    pub fn config(&self) -> anyhow::Result<ClientConfig> {
         let versions: &[&rustls::SupportedProtocolVersion] = match self.version {
             TlsVersion::V1_2 => &[&rustls::version::TLS12],
             TlsVersion::V1_3 => &[&rustls::version::TLS13],
@@ -112,12 +136,12 @@ impl Tls {
             .map(|name| name.as_bytes().to_vec())
             .collect();
         config.enable_sni = self.sni.is_some();
+        Ok(config)
+    }
+
+    fn server_name(&self) -> anyhow::Result<ServerName<'static>> {
         let name = self.sni.clone().unwrap_or_else(|| "localhost".to_owned());
-        let name = ServerName::try_from(name).context("caller: not a server name")?;
-        TlsConnector::from(Arc::new(config))
-            .connect(name, stream)
-            .await
-            .context("caller: TLS handshake")
+        ServerName::try_from(name).context("caller: invalid server name")
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use crate::eventually::in_time;
 
-/// The body of the answer.
+/// The response body.
 ///
 /// # Errors
 /// No connection, or a status other than 200.

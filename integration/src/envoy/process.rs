@@ -31,7 +31,7 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
 });
 
 impl Process {
-    /// Starts `binary`, its output going to the file `log`.
+    /// Starts `binary` with its output in the file `log`.
     pub(super) fn spawn(binary: &Path, arguments: &[&OsStr], log: PathBuf) -> anyhow::Result<Self> {
         let output = File::create(&log)?;
         // setpriv (util-linux) sets the signal and becomes the program, so the process id stays.
@@ -58,7 +58,7 @@ impl Process {
         self.child.id()
     }
 
-    /// Whether, and how, it has ended.
+    /// The exit status, if it has ended.
     pub(super) fn exit_status(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
@@ -78,7 +78,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only when the process has already ended.
+        // Both fail only if the process has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

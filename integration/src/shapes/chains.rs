@@ -1,4 +1,4 @@
-//! Which filter chains a port has: the tables of istiod's
+//! The filter chains of a port: the tables of istiod's
 //! <https://github.com/istio/istio/blob/master/pilot/pkg/networking/core/filterchain_options.go>.
 
 /// The `PeerAuthentication` mode in force.
@@ -19,7 +19,7 @@ pub enum Protocol {
     Http,
     /// `tcp` and the like: never parsed.
     Tcp,
-    /// No protocol: found out per connection.
+    /// No protocol: detected per connection.
     Auto,
 }
 
@@ -40,17 +40,17 @@ pub const CHAIN_ALPN: Alpn = Alpn {
 /// Groups of ALPN names.
 #[derive(Debug, Clone, Copy)]
 pub struct Alpn {
-    /// A sidecar that found out its client speaks HTTP.
+    /// A sidecar whose client uses HTTP.
     pub mtls_http: &'static [&'static str],
     /// A sidecar that carries bytes.
     pub mtls_tcp: &'static [&'static str],
     /// Any sidecar.
     pub mtls_all: &'static [&'static str],
-    /// What Envoy's HTTP inspector finds in plaintext.
+    /// Set by Envoy's HTTP inspector for plaintext.
     pub plain_http: &'static [&'static str],
 }
 
-/// What a chain does with its bytes.
+/// The last filter of a chain.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Carries {
     /// An HTTP connection manager.

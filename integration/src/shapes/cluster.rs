@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-/// A static cluster of one endpoint. HTTP goes on in the protocol it came in, as in istiod's inbound clusters.
+/// A static cluster of one endpoint. HTTP keeps its version, as in istiod's inbound clusters.
 pub fn static_cluster(name: &str, address: SocketAddr) -> Value {
     json!({
         "name": name,

@@ -14,7 +14,7 @@ pub(super) fn listener(sidecar: &Sidecar, port: &Port) -> Value {
     let mode = port.mode.unwrap_or(sidecar.mode);
     let chains = chains(mode, port.protocol);
     let mut inspectors = Vec::new();
-    // Inspectors only where a chain asks for them, as in populateListenerFilters.
+    // Inspectors only where a chain needs them, as in populateListenerFilters.
     if chains.iter().any(|chain| chain.transport == "tls") {
         inspectors.push(typed(
             "envoy.filters.listener.tls_inspector",
@@ -34,7 +34,7 @@ pub(super) fn listener(sidecar: &Sidecar, port: &Port) -> Value {
         "additional_addresses": [{"address": address(Ipv6Addr::LOCALHOST.into())}],
         "traffic_direction": sidecar.traffic_direction,
         "continue_on_listener_filters_timeout": true,
-        // protocolDetectionTimeout is 0 in a stock mesh: the inspectors wait for as long as it takes.
+        // protocolDetectionTimeout is 0 in a stock mesh: the inspectors wait without a timeout.
         "listener_filters_timeout": "0s",
         "listener_filters": inspectors,
         "filter_chains": chains.iter().enumerate().map(|(at, chain)| filter_chain(sidecar, port, at, chain)).collect::<Vec<_>>(),
@@ -58,6 +58,7 @@ fn filter_chain(sidecar: &Sidecar, port: &Port, at: usize, chain: &Chain) -> Val
             .map(super::Plugin::network_filter),
     );
     filters.extend(sidecar.network_filters_last.iter().cloned());
+    filters.extend(port.network_filters_last.iter().cloned());
     filters.push(match chain.carries {
         Carries::Http => connection_manager(sidecar, port),
         Carries::Tcp => json!({
@@ -70,7 +71,7 @@ fn filter_chain(sidecar: &Sidecar, port: &Port, at: usize, chain: &Chain) -> Val
         }),
     });
     let mut filter_chain = json!({
-        // One name for plaintext and mutual TLS would be Istio's way, but Envoy wants them apart in updates.
+        // Istio uses one name for plaintext and mutual TLS, but updates need unique names.
         "name": format!("{}_{at}", port.listener_name()),
         "filter_chain_match": filter_chain_match,
         "filters": filters,
@@ -82,7 +83,7 @@ fn filter_chain(sidecar: &Sidecar, port: &Port, at: usize, chain: &Chain) -> Val
 }
 
 /// The context of `BuildInboundTLS`:
-/// <https://github.com/istio/istio/blob/master/pilot/pkg/security/authn/utils/utils.go>. Its secrets come inline here.
+/// <https://github.com/istio/istio/blob/master/pilot/pkg/security/authn/utils/utils.go>. Secrets are inline here.
 fn transport_socket(sidecar: &Sidecar, port: &Port, carries: Carries) -> Value {
     let alpn = match carries {
         Carries::Http => json!(["h2", "http/1.1"]),
@@ -115,7 +116,7 @@ fn transport_socket(sidecar: &Sidecar, port: &Port, carries: Carries) -> Value {
 }
 
 /// The connection manager of `buildSidecarInboundHTTPOpts`: `use_remote_address` false, so that the caller's own
-/// `X-Forwarded-For` decides what Envoy calls the source.
+/// `X-Forwarded-For` sets the source address.
 fn connection_manager(sidecar: &Sidecar, port: &Port) -> Value {
     let mut http_filters = sidecar.http_filters_first.clone();
     http_filters.extend(sidecar.http_plugins.iter().map(super::Plugin::http_filter));

@@ -18,9 +18,9 @@ use crate::ports::ReservedPort;
 pub struct ClientSidecar {
     /// The certificates; the client's identity is [`Mesh::client`].
     pub mesh: Arc<Mesh>,
-    /// Where the server's sidecar listens.
+    /// The address of the server's sidecar.
     pub destination: SocketAddr,
-    /// The address its connections come from.
+    /// The source address of its connections.
     pub source: IpAddr,
     /// ALPN names it offers.
     pub alpn: Vec<String>,
@@ -28,7 +28,7 @@ pub struct ClientSidecar {
 }
 
 impl ClientSidecar {
-    /// A sidecar that speaks `istio-http/1.1` from `source` to `destination`.
+    /// A sidecar that offers `istio-http/1.1`, from `source` to `destination`.
     ///
     /// # Errors
     /// No free port.
@@ -57,7 +57,7 @@ impl ClientSidecar {
         self
     }
 
-    /// Where the client's application connects to.
+    /// The address that the client's application connects to.
     pub fn address(&self) -> SocketAddr {
         ([127, 0, 0, 1], self.reserved.number()).into()
     }
@@ -79,7 +79,7 @@ impl ClientSidecar {
         })]
     }
 
-    /// The bootstrap but for `admin`, `dynamic_resources` and the listeners.
+    /// The bootstrap without `admin`, `dynamic_resources` and the listeners.
     pub fn bootstrap(&self) -> Value {
         let mut cluster = static_cluster("outbound", self.destination);
         cluster["upstream_bind_config"] =
@@ -103,7 +103,7 @@ impl ClientSidecar {
         json!({
             "node": {"id": "sidecar~127.0.0.1~web-1.shop~shop.svc.cluster.local", "cluster": "web.shop",
                      "metadata": {"WORKLOAD_NAME": "web", "NAMESPACE": "shop"}},
-            "stats_config": stats_config(&[]),
+            "stats_config": stats_config(),
             "static_resources": {"clusters": [cluster]},
         })
     }

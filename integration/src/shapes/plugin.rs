@@ -11,7 +11,7 @@ pub enum FailurePolicy {
     Open,
     /// Traffic is answered 503 or closed.
     Closed,
-    /// The VM is made anew.
+    /// Envoy restarts the VM.
     Reload,
 }
 
@@ -22,6 +22,8 @@ pub struct Plugin {
     pub name: String,
     /// `pluginName`: reaches the module as its root id.
     pub root_id: String,
+    /// Empty under Istio. Plugins with different ids never share a VM.
+    pub vm_id: String,
     /// The module.
     pub module: PathBuf,
     /// `pluginConfig` as text; absent means that Envoy hands over nothing.
@@ -31,8 +33,8 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// plainsight with `configuration`, failing open, as the manifests ship it. `name` tells the plugins of a
-    /// listener apart.
+    /// plainsight with `configuration`, failing open, as the manifests ship it. `name` distinguishes the
+    /// plugins of a listener.
     ///
     /// # Errors
     /// `PLAINSIGHT_WASM` names no module.
@@ -40,6 +42,7 @@ impl Plugin {
         Ok(Self {
             name: name.to_owned(),
             root_id: name.to_owned(),
+            vm_id: String::new(),
             module: crate::module_path()?,
             configuration: Some(configuration.to_string()),
             failure_policy: FailurePolicy::Open,
@@ -68,13 +71,14 @@ impl Plugin {
             FailurePolicy::Closed => "FAIL_CLOSED",
             FailurePolicy::Reload => "FAIL_RELOAD",
         };
-        // Istio sets no vm_id and no VM configuration, so that plugins with one module share one VM per worker:
+        // Istio sets no vm_id and no VM configuration, so plugins with the same module share one VM per worker:
         // https://github.com/istio/istio/blob/master/pilot/pkg/model/extensions.go
         let mut config = json!({
             "name": self.name,
             "root_id": self.root_id,
             "failure_policy": failure_policy,
             "vm_config": {
+                "vm_id": self.vm_id,
                 "runtime": "envoy.wasm.runtime.v8",
                 "code": {"local": {"filename": self.module}},
             },

@@ -1,4 +1,4 @@
-//! A server's sidecar: what it protects, how, and with which plugins.
+//! A server's sidecar: its ports, mode and plugins.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
@@ -9,10 +9,10 @@ use super::{Mode, Plugin, Protocol, static_cluster, stats_config};
 use crate::pki::Mesh;
 use crate::ports::ReservedPort;
 
-/// A port of the workload: reserved on loopback, with the application behind it.
+/// A port of the workload: reserved on loopback, with the application upstream.
 #[derive(Debug, Clone)]
 pub struct Port {
-    /// How it is declared; [`Protocol::Auto`] when it is not.
+    /// Its declared protocol; [`Protocol::Auto`] if undeclared.
     pub protocol: Protocol,
     /// Whether a Service declares it.
     pub declared: bool,
@@ -20,11 +20,13 @@ pub struct Port {
     pub app: SocketAddr,
     /// `portLevelMtls`: the mode of this port alone.
     pub mode: Option<Mode>,
-    /// Whether its TLS asks for a client certificate while the namespace is PERMISSIVE: always under istiod's own
-    /// modes, and never where a Sidecar resource brings a server certificate (`ingress.tls.mode: SIMPLE`).
+    /// Whether its TLS requires a client certificate under PERMISSIVE: always in istiod's own modes, never where a
+    /// Sidecar resource configures a server certificate (`ingress.tls.mode: SIMPLE`).
     pub require_client_certificate: bool,
     /// Network filters of this port, ahead of the sidecar's own.
     pub network_filters_first: Vec<Value>,
+    /// Network filters of this port, after the plugins and ahead of the last filter.
+    pub network_filters_last: Vec<Value>,
     reserved: ReservedPort,
 }
 
@@ -41,6 +43,7 @@ impl Port {
             mode: None,
             require_client_certificate: true,
             network_filters_first: Vec::new(),
+            network_filters_last: Vec::new(),
             reserved: ReservedPort::take()?,
         })
     }
@@ -56,7 +59,7 @@ impl Port {
         })
     }
 
-    /// The same port with a mode of its own.
+    /// The same port in another mode.
     pub fn with_mode(mut self, mode: Mode) -> Self {
         self.mode = Some(mode);
         self
@@ -67,17 +70,17 @@ impl Port {
         self.reserved.number()
     }
 
-    /// Its number as the label `destination_port` shows it.
+    /// Its number as a value of the label `destination_port`.
     pub fn label(&self) -> String {
         self.number().to_string()
     }
 
-    /// Where callers reach it over IPv4.
+    /// Its IPv4 address.
     pub fn address(&self) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.number()).into()
     }
 
-    /// Where a caller from `source` reaches it: the loopback address of the same family.
+    /// Its loopback address of the same family as `source`.
     pub fn address_for(&self, source: IpAddr) -> SocketAddr {
         match source {
             IpAddr::V4(_) => self.address(),
@@ -98,7 +101,7 @@ impl Port {
     }
 }
 
-/// A server's sidecar. Everything is public so that a test can bend one thing.
+/// A server's sidecar. Every field is public, so a test can change one.
 #[derive(Clone)]
 pub struct Sidecar {
     /// The mode of the namespace.
@@ -123,8 +126,6 @@ pub struct Sidecar {
     pub traffic_direction: String,
     /// `proxyMetadata` and what the injector adds.
     pub node_metadata: Value,
-    /// `extraStatTags`.
-    pub extra_stat_tags: Vec<String>,
     /// Worker threads.
     pub concurrency: u32,
 }
@@ -147,12 +148,11 @@ impl Sidecar {
             http_filters_last: Vec::new(),
             traffic_direction: "INBOUND".to_owned(),
             node_metadata: json!({"WORKLOAD_NAME": "orders", "NAMESPACE": "legacy"}),
-            extra_stat_tags: Vec::new(),
             concurrency: 1,
         })
     }
 
-    /// The same with both plugins of plainsight, configured alike.
+    /// The same with both plugins of plainsight and one configuration.
     ///
     /// # Errors
     /// `PLAINSIGHT_WASM` names no module.
@@ -190,7 +190,7 @@ impl Sidecar {
             .collect()
     }
 
-    /// The bootstrap but for `admin`, `dynamic_resources` and the listeners, which [`crate::envoy::Envoy`] adds.
+    /// The bootstrap without `admin`, `dynamic_resources` and the listeners, which [`crate::envoy::Envoy`] adds.
     pub fn bootstrap(&self) -> Value {
         let mut clusters: Vec<Value> = Vec::new();
         for port in &self.ports {
@@ -207,7 +207,7 @@ impl Sidecar {
                 "cluster": "orders.legacy",
                 "metadata": self.node_metadata,
             },
-            "stats_config": stats_config(&self.extra_stat_tags),
+            "stats_config": stats_config(),
             "static_resources": {"clusters": clusters},
         })
     }

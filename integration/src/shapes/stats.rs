@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-/// Tag names and regexes of a stock sidecar, in order, without `extraStatTags`. Read from
+/// Tag names and regexes of a stock sidecar, in order. Read from
 /// <https://github.com/istio/istio/blob/master/tools/packaging/common/envoy_bootstrap.json> (August 2026).
 pub const STOCK_TAG_REGEXES: [(&str, &str); 16] = [
     ("cluster_name", r"^cluster(\.(.+);)"),
@@ -35,9 +35,6 @@ pub const STOCK_TAG_REGEXES: [(&str, &str); 16] = [
     ("authz_dry_run_result", r"(\.shadow_(allowed|denied))"),
 ];
 
-/// Where the template inserts one entry per `extraStatTags`: after `mongo_prefix`.
-const EXTRA_TAGS_AT: usize = 9;
-
 /// `requiredEnvoyStatsMatcherInclusionPrefixes` and the template's own, from
 /// <https://github.com/istio/istio/blob/master/pkg/bootstrap/config.go>.
 const INCLUSION_PREFIXES: [&str; 8] = [
@@ -59,16 +56,12 @@ const INCLUSION_SUFFIXES: [&str; 5] = [
     "downstream_cx_active",
 ];
 
-/// `stats_config` of a stock sidecar whose `extraStatTags` are `extra_stat_tags`.
-pub fn stats_config(extra_stat_tags: &[String]) -> Value {
-    let mut tags: Vec<Value> = STOCK_TAG_REGEXES
+/// `stats_config` of a stock sidecar.
+pub fn stats_config() -> Value {
+    let tags: Vec<Value> = STOCK_TAG_REGEXES
         .iter()
         .map(|(name, regex)| json!({"tag_name": name, "regex": regex}))
         .collect();
-    let extra = extra_stat_tags
-        .iter()
-        .map(|name| json!({"tag_name": name, "regex": format!(r"({name}=\.=(.*?);\.;)")}));
-    tags.splice(EXTRA_TAGS_AT..EXTRA_TAGS_AT, extra);
     let prefixes = INCLUSION_PREFIXES
         .iter()
         .map(|prefix| json!({"prefix": prefix}));

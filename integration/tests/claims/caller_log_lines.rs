@@ -17,7 +17,7 @@ fn lines(envoy: &Envoy) -> Vec<Value> {
 }
 
 #[tokio::test]
-async fn each_new_plain_caller_is_told_once_and_no_mutual_tls_peer_ever() {
+async fn each_new_plaintext_caller_is_logged_once_and_a_mutual_tls_peer_never() {
     let scene =
         Scene::start(json!({"callers": [{"cidr": "127.0.0.3/32", "name": "the \"cron\""}]})).await;
     for source in ["127.0.0.2", "127.0.0.3", "127.0.0.2", "127.0.0.3"] {

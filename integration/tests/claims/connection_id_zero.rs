@@ -1,4 +1,4 @@
-//! Envoy numbers its connections from 0, and 0 is a connection like any other.
+//! Envoy numbers its connections from 0: 0 is a valid id.
 
 use plainsight_integration::app::App;
 use plainsight_integration::callers::Caller;
@@ -7,17 +7,17 @@ use plainsight_integration::eventually::eventually;
 use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
-use crate::scene::{HEADER, bend_managers, plaintext_from};
+use crate::scene::{HEADER, change_managers, plaintext_from};
 
-/// A sidecar whose requests tell the application their connection's id.
-struct Telling(Sidecar);
+/// A sidecar that adds the connection's id to each request.
+struct AddConnectionId(Sidecar);
 
-impl Configuration for Telling {
+impl Configuration for AddConnectionId {
     fn bootstrap(&self) -> Value {
         self.0.bootstrap()
     }
     fn listeners(&self) -> Vec<Value> {
-        bend_managers(self.0.listeners(), |manager| {
+        change_managers(self.0.listeners(), |manager| {
             manager["route_config"]["request_headers_to_add"] =
                 json!([{"header": {"key": "x-connection-id", "value": "%CONNECTION_ID%"}}]);
         })
@@ -36,9 +36,9 @@ async fn the_first_connection_of_a_proxy_has_the_id_0_and_is_reported() {
         .with_plainsight(json!({}))
         .unwrap();
     let mut first = None;
-    let envoy = Envoy::start_with_first(&Telling(sidecar), async || {
+    let envoy = Envoy::start_with_first(&AddConnectionId(sidecar), async || {
         let caller = Caller::http1("127.0.0.2");
-        let reply = eventually("the listener is there", || caller.call(port.address())).await?;
+        let reply = eventually("the listener is up", || caller.call(port.address())).await?;
         first = Some(reply);
         Ok(())
     })

@@ -1,4 +1,4 @@
-//! A filter ahead that makes requests wait: when they go on, the bytes that came last are another connection's.
+//! An asynchronous filter ahead: when a request continues, the latest bytes are another connection's.
 
 use plainsight_integration::app::App;
 use plainsight_integration::callers::Caller;
@@ -6,9 +6,9 @@ use plainsight_integration::envoy::{Configuration, Envoy};
 use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
-use crate::scene::{HEADER, bend_managers, mesh_client, plaintext_from};
+use crate::scene::{HEADER, change_managers, mesh_client, plaintext_from};
 
-/// A sidecar that holds each request for a moment before its plugins see it, as an external authorization does.
+/// A sidecar that delays each request ahead of its plugins, as external authorization does.
 struct Delaying(Sidecar);
 
 impl Configuration for Delaying {
@@ -23,7 +23,7 @@ impl Configuration for Delaying {
                 "delay": {"fixed_delay": "0.05s", "percentage": {"numerator": 100}},
             },
         });
-        bend_managers(self.0.listeners(), |manager| {
+        change_managers(self.0.listeners(), |manager| {
             let filters = manager["http_filters"].as_array_mut().unwrap();
             filters.insert(0, delay.clone());
         })
@@ -34,7 +34,7 @@ impl Configuration for Delaying {
 }
 
 #[tokio::test]
-async fn requests_that_waited_are_still_their_own_callers() {
+async fn delayed_requests_are_reported_as_their_own_callers() {
     let app = App::start().await.unwrap();
     let port = Port::declared(Protocol::Http, app.address()).unwrap();
     let sidecar = Sidecar::new(Mode::Permissive, vec![port.clone()])
@@ -52,7 +52,7 @@ async fn requests_that_waited_are_still_their_own_callers() {
         .await
         .unwrap();
     for _ in 0..10 {
-        // All three arrive before the first of them goes on.
+        // All three arrive before the first of them continues.
         let (a, b, c) = tokio::join!(
             first.exchange("/"),
             meshed.exchange("/"),

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{CONNECTIONS, Scene};
 
-/// Lets [`Mesh::CLIENT`] in and nobody else, by the certificate's URI.
+/// Allows [`Mesh::CLIENT`] only, by the certificate's URI.
 fn rules() -> Value {
     json!({
         "action": "ALLOW",
@@ -19,8 +19,8 @@ fn rules() -> Value {
 }
 
 #[tokio::test]
-async fn rbac_behind_the_filter_still_knows_the_certificate_on_tcp_and_http() {
-    let scene = Scene::bent(|sidecar| {
+async fn rbac_behind_the_filter_still_sees_the_certificate_on_tcp_and_http() {
+    let scene = Scene::with(|sidecar| {
         *sidecar = sidecar.clone().with_plainsight(json!({})).unwrap();
         sidecar.network_filters_last = vec![json!({
             "name": "envoy.filters.network.rbac",

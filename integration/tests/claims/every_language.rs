@@ -1,4 +1,4 @@
-//! The harness itself: without any plugin, callers of every language are served through a real Envoy.
+//! The harness itself: without any plugin, callers of every protocol are served through a real Envoy.
 
 use plainsight_integration::app::App;
 use plainsight_integration::callers::{Caller, Tls, TlsVersion};
@@ -6,7 +6,7 @@ use plainsight_integration::envoy::Envoy;
 use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_language_is_served_under_permissive() {
+async fn every_protocol_is_served_under_permissive() {
     let app = App::start().await.unwrap();
     let ports: Vec<_> = [Protocol::Http, Protocol::Tcp, Protocol::Auto]
         .into_iter()

@@ -1,4 +1,4 @@
-//! Other Wasm plugins in the same proxy, with Istio's empty `vm_id`: both do their work.
+//! Other Wasm plugins in the same proxy, with Istio's empty `vm_id`.
 
 use std::path::PathBuf;
 
@@ -6,10 +6,12 @@ use plainsight_integration::callers::Caller;
 use plainsight_integration::shapes::Plugin;
 use serde_json::json;
 
-use crate::scene::{ACTIVE, CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
+use crate::scene::{
+    ATTRIBUTE_ERRORS, CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from,
+};
 
-/// A plugin of somebody else's: it adds the header `x-foreign: yes` to each request, and for mischief writes shared
-/// data under the bare key `plainsight` (all plugins with the empty `vm_id` share one space).
+/// A foreign plugin: adds the header `x-foreign: yes` to each request, and writes shared data under the key
+/// `plainsight` (all plugins with the empty `vm_id` share one key space).
 const FOREIGN: &str = r#"(module
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_set_shared_data" (func $share (param i32 i32 i32 i32 i32) (result i32)))
@@ -36,11 +38,11 @@ const FOREIGN: &str = r#"(module
   (func (export "proxy_on_delete") (param i32)))"#;
 
 #[tokio::test]
-async fn a_foreign_plugin_beside_ours_disturbs_neither() {
+async fn a_foreign_plugin_and_ours_both_work() {
     let folder = tempfile::tempdir().unwrap();
     let module: PathBuf = folder.path().join("foreign.wasm");
     std::fs::write(&module, wat::parse_str(FOREIGN).unwrap()).unwrap();
-    let scene = Scene::bent(|sidecar| {
+    let scene = Scene::with(|sidecar| {
         let foreign = Plugin {
             module,
             ..Plugin::plainsight("foreign", &json!({})).unwrap()
@@ -72,12 +74,12 @@ async fn a_foreign_plugin_beside_ours_disturbs_neither() {
     let scrape = scene
         .counted(CONNECTIONS, &[("source_ip", "127.0.0.2")], 4.0)
         .await;
-    assert_eq!(scrape.sum("plainsight_attribute_errors_total", &[]), 0.0);
+    assert_eq!(scrape.sum(ATTRIBUTE_ERRORS, &[]), 0.0);
 }
 
 #[tokio::test]
 async fn plugins_with_other_settings_on_other_ports_share_the_vm_and_keep_their_settings() {
-    let scene = Scene::bent(|sidecar| {
+    let scene = Scene::with(|sidecar| {
         *sidecar = sidecar
             .clone()
             .with_plainsight(json!({"requestHeader": "x-first"}))
@@ -114,11 +116,11 @@ async fn plugins_with_other_settings_on_other_ports_share_the_vm_and_keep_their_
         .await;
 }
 
-/// A mistake of installation, such as a plugin for the mesh and the same one for the namespace: each of the two counts,
-/// and both say the same.
+/// An installation error, such as one plugin for the mesh and another for the namespace: both count, with the same
+/// verdict.
 #[tokio::test]
-async fn installed_twice_it_counts_twice_and_says_the_same() {
-    let scene = Scene::bent(|sidecar| {
+async fn installed_twice_it_counts_twice_with_the_same_verdict() {
+    let scene = Scene::with(|sidecar| {
         let once = sidecar.clone().with_plainsight(json!({})).unwrap();
         *sidecar = once.with_plainsight(json!({})).unwrap();
     })
@@ -148,5 +150,4 @@ async fn installed_twice_it_counts_twice_and_says_the_same() {
         let scrape = scene.counted(metric, &[("peer", "mutual_tls")], 2.0).await;
         assert_eq!(scrape.count(metric, &[]), 2, "{:#?}", scrape.plainsight());
     }
-    scene.counted(ACTIVE, &[], 0.0).await;
 }

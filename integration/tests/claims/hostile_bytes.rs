@@ -1,11 +1,11 @@
-//! Header bytes that are no text, and a method or path of any kind: served, counted, no VM lost.
+//! Header bytes that are not text, and bytes that are not HTTP: served or rejected by Envoy, counted, no VM lost.
 
 use plainsight_integration::callers::Caller;
 use plainsight_integration::eventually::in_time;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::scene::{HEADER, REQUESTS, Scene, plaintext_from};
+use crate::scene::{ATTRIBUTE_ERRORS, HEADER, REQUESTS, Scene, plaintext_from};
 
 #[tokio::test]
 async fn a_user_agent_that_is_not_utf8_is_served_and_counted() {
@@ -41,7 +41,7 @@ async fn a_user_agent_that_is_not_utf8_is_served_and_counted() {
             .await;
     }
     let scrape = scene.envoy.scrape().await.unwrap();
-    assert_eq!(scrape.sum("plainsight_attribute_errors_total", &[]), 0.0);
+    assert_eq!(scrape.sum(ATTRIBUTE_ERRORS, &[]), 0.0);
     assert!(
         !scene.envoy.log().contains("Function: proxy_"),
         "{}",
@@ -75,7 +75,7 @@ async fn noise_on_an_http_port_is_counted_as_a_plaintext_connection_without_requ
         .await
         .unwrap();
     let mut answer = Vec::new();
-    // 400 or a reset: what Envoy makes of noise is its own business.
+    // 400 or a reset, as Envoy likes.
     let _ = in_time("the end", async {
         Ok(stream.read_to_end(&mut answer).await)
     })

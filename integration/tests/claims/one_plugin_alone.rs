@@ -1,14 +1,14 @@
-//! The role is found out, not configured: one plugin without the other, and names that say the wrong thing.
+//! The role of a plugin is detected, not configured: one plugin without the other, and misleading names.
 
 use plainsight_integration::callers::{Caller, Tls, TlsVersion};
 use plainsight_integration::shapes::Plugin;
 use serde_json::json;
 
-use crate::scene::{ACTIVE, CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
+use crate::scene::{CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
 
 #[tokio::test]
 async fn the_network_plugin_alone_reports_every_connection_and_no_request() {
-    let scene = Scene::bent(|sidecar| {
+    let scene = Scene::with(|sidecar| {
         sidecar.network_plugins = vec![Plugin::plainsight("network", &json!({})).unwrap()];
     })
     .await;
@@ -46,12 +46,11 @@ async fn the_network_plugin_alone_reports_every_connection_and_no_request() {
     }
     assert_eq!(scrape.sum(CONNECTIONS, &[("peer", "mutual_tls")]), 1.0);
     assert_eq!(scrape.count(REQUESTS, &[]), 0, "{:#?}", scrape.plainsight());
-    scene.counted(ACTIVE, &[], 0.0).await;
 }
 
 #[tokio::test]
 async fn the_http_plugin_alone_reports_every_request_and_its_connection() {
-    let scene = Scene::bent(|sidecar| {
+    let scene = Scene::with(|sidecar| {
         sidecar.http_plugins = vec![Plugin::plainsight("http", &json!({})).unwrap()];
     })
     .await;
@@ -84,13 +83,13 @@ async fn the_http_plugin_alone_reports_every_request_and_its_connection() {
 }
 
 #[tokio::test]
-async fn names_that_say_the_wrong_role_change_nothing() {
+async fn misleading_names_change_nothing() {
     for (network, http) in [
         ("plainsight-http", "plainsight-network"),
         ("same", "same"),
         ("", ""),
     ] {
-        let scene = Scene::bent(|sidecar| {
+        let scene = Scene::with(|sidecar| {
             let plugin = |root_id: &str, name| Plugin {
                 root_id: root_id.to_owned(),
                 ..Plugin::plainsight(name, &json!({})).unwrap()

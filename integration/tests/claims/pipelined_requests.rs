@@ -1,4 +1,4 @@
-//! Pipelining and interleaving: the connection whose bytes came last need not be the one whose request is parsed.
+//! Pipelining and interleaving: the request being parsed need not belong to the connection whose bytes came last.
 
 use plainsight_integration::callers::Caller;
 use plainsight_integration::eventually::in_time;
@@ -9,12 +9,12 @@ use crate::scene::{HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
 
 const SOURCES: [&str; 3] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
 const REQUESTS_EACH: usize = 10;
-/// A busy Envoy now and then ends a connection between two pipelined requests, with any filter and without; what
-/// came until then is checked all the same, and the whole is tried again.
+/// A busy Envoy sometimes closes a connection between two pipelined requests, with or without filters. The answers
+/// until then are checked, and the test tries again.
 const TRIES: usize = 5;
 
 #[tokio::test]
-async fn requests_that_arrive_in_one_packet_are_each_their_callers_own() {
+async fn requests_that_arrive_in_one_packet_are_attributed_to_their_own_callers() {
     for _ in 0..TRIES {
         let scene = Scene::start(json!({})).await;
         if pipeline(&scene).await < SOURCES.len() * REQUESTS_EACH {
@@ -27,11 +27,11 @@ async fn requests_that_arrive_in_one_packet_are_each_their_callers_own() {
         }
         return;
     }
-    panic!("Envoy ended a connection between two pipelined requests in each of {TRIES} tries");
+    panic!("Envoy closed a connection between two pipelined requests in each of {TRIES} tries");
 }
 
-/// Ten requests in one write on each connection, all connections before any answer is read. Gives the number
-/// of answers, each of which must name its own caller.
+/// Ten requests in one write on each connection, all connections before any answer is read. Returns the number
+/// of answers; each must name its own caller.
 async fn pipeline(scene: &Scene) -> usize {
     let mut streams = Vec::new();
     for source in SOURCES {
@@ -46,7 +46,7 @@ async fn pipeline(scene: &Scene) -> usize {
     let mut answered = 0;
     for (source, stream) in SOURCES.iter().zip(&mut streams) {
         let mut answers = Vec::new();
-        // A connection that is ended early may end by a reset: what came before counts.
+        // A connection closed early may end with a reset; the answers before it are checked.
         let _ = in_time("answers", async {
             Ok(stream.read_to_end(&mut answers).await)
         })

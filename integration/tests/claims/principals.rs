@@ -1,10 +1,10 @@
-//! `principals: true` tells mutual TLS peers apart, as many as `maxCallers`.
+//! `principals: true` labels mutual TLS peers with their SPIFFE id, up to `maxCallers` of them.
 
 use plainsight_integration::callers::Caller;
 use plainsight_integration::pki::Mesh;
 use serde_json::json;
 
-use crate::scene::{CONNECTIONS, HEADER, REQUESTS, Scene};
+use crate::scene::{CONNECTIONS, HEADER, OVERFLOW, REQUESTS, Scene};
 
 #[tokio::test]
 async fn each_spiffe_id_has_its_series_up_to_the_cap() {
@@ -36,7 +36,7 @@ async fn each_spiffe_id_has_its_series_up_to_the_cap() {
 }
 
 #[tokio::test]
-async fn by_default_mutual_tls_peers_share_one_series_and_the_header_still_tells_them_apart() {
+async fn by_default_mutual_tls_peers_share_one_series() {
     let scene = Scene::start(json!({})).await;
     let other = scene
         .sidecar
@@ -90,4 +90,31 @@ async fn a_spiffe_id_with_odd_characters_reaches_the_application_whole() {
         "{:#?}",
         scrape.plainsight()
     );
+}
+
+/// A certificate may hold any URI, also one of the filter's own words.
+#[tokio::test]
+async fn a_certificate_for_the_uri_overflow_is_not_mixed_up_with_the_overflow_series() {
+    let scene = Scene::start(json!({"principals": true, "maxCallers": 1})).await;
+    for uri in [
+        "overflow",
+        "spiffe://x/ns/a/sa/one",
+        "spiffe://x/ns/a/sa/two",
+    ] {
+        let identity = scene.sidecar.mesh.authority.spiffe(uri).unwrap();
+        let caller = Caller::bytes("127.0.0.2").over_mesh(&identity);
+        caller.call(scene.tcp.address()).await.unwrap();
+    }
+    let scrape = scene.counted(CONNECTIONS, &[], 3.0).await;
+    let overflow = [("source_principal", "overflow")];
+    assert_eq!(
+        (
+            scrape.sum(CONNECTIONS, &overflow),
+            scrape.count(CONNECTIONS, &[])
+        ),
+        (2.0, 2),
+        "{:#?}",
+        scrape.plainsight()
+    );
+    assert_eq!(scrape.sum(OVERFLOW, &[]), 2.0);
 }

@@ -1,65 +1,70 @@
-//! Four workers, four VMs, one cap and one set of series.
+//! Four workers, four VMs, one set of series; the cap on callers is each worker's own.
 
 use plainsight_integration::callers::Caller;
 use serde_json::json;
 
-use crate::scene::{ACTIVE, CONNECTIONS, REQUESTS, Scene};
+use crate::scene::{CONNECTIONS, HEADER, LAST_SEEN, OVERFLOW, REQUESTS, Scene, plaintext_from};
+
+const WORKERS: u32 = 4;
 
 #[tokio::test]
-async fn the_cap_on_callers_holds_over_all_workers_and_the_rest_is_counted_exactly() {
-    let scene = Scene::bent(|sidecar| {
+async fn each_worker_names_max_callers_and_the_rest_is_counted_exactly() {
+    const MAX_CALLERS: usize = 5;
+    const CALLERS: usize = 60;
+    let scene = Scene::with(|sidecar| {
         *sidecar = sidecar
             .clone()
-            .with_plainsight(json!({"maxCallers": 5}))
+            .with_plainsight(json!({"maxCallers": MAX_CALLERS}))
             .unwrap()
-            .with_concurrency(4);
+            .with_concurrency(WORKERS);
     })
     .await;
-    const CALLERS: usize = 40;
     for round in 0..2 {
         for caller in 0..CALLERS {
             let source = format!("127.0.2.{}", caller + 1);
-            Caller::http1(&source)
+            let reply = Caller::http1(&source)
                 .call(scene.http.address())
                 .await
                 .unwrap_or_else(|error| panic!("{round} {source}: {error:#}"));
+            // The cap is on series; the application still sees every address.
+            assert_eq!(reply.header_seen_by_app(HEADER), [plaintext_from(&source)]);
         }
     }
     let total = 2.0 * CALLERS as f64;
     scene.counted(REQUESTS, &[], total).await;
     let scrape = scene.counted(CONNECTIONS, &[], total).await;
-    for metric in [CONNECTIONS, REQUESTS] {
-        assert_eq!(
-            scrape.count(metric, &[]),
-            6,
-            "five callers and the overflow: {:#?}",
-            scrape.plainsight()
-        );
-        assert_eq!(
-            scrape.sum(metric, &[("source_ip", "overflow")]),
-            total - 10.0,
-            "{:#?}",
+    let overflow = [("source_ip", "overflow")];
+    for metric in [CONNECTIONS, REQUESTS, LAST_SEEN] {
+        let named = scrape.count(metric, &[]) - scrape.count(metric, &overflow);
+        assert!(
+            (MAX_CALLERS..=MAX_CALLERS * WORKERS as usize).contains(&named),
+            "{metric}: {named}: {:#?}",
             scrape.plainsight()
         );
     }
-    // Every connection and every request beyond the five.
+    // Sixty callers on four workers with five names each: at least forty overflow.
+    let counted = [CONNECTIONS, REQUESTS].map(|metric| scrape.sum(metric, &overflow));
+    assert!(
+        counted[0] >= total - 2.0 * (MAX_CALLERS * WORKERS as usize) as f64,
+        "{counted:?}"
+    );
+    assert_eq!(counted[0], counted[1], "one request for each connection");
     assert_eq!(
-        scrape.sum("plainsight_overflow_total", &[]),
-        2.0 * (total - 10.0),
+        scrape.sum(OVERFLOW, &[]),
+        counted[0] + counted[1],
         "{:#?}",
         scrape.plainsight()
     );
-    scene.counted(ACTIVE, &[], 0.0).await;
 }
 
 #[tokio::test]
 async fn one_caller_on_every_worker_is_one_series() {
-    let scene = Scene::bent(|sidecar| {
+    let scene = Scene::with(|sidecar| {
         *sidecar = sidecar
             .clone()
             .with_plainsight(json!({}))
             .unwrap()
-            .with_concurrency(4);
+            .with_concurrency(WORKERS);
     })
     .await;
     let mut connections = Vec::new();
@@ -71,9 +76,7 @@ async fn one_caller_on_every_worker_is_one_series() {
         connection.exchange("/").await.unwrap();
         connections.push(connection);
     }
-    let scrape = scene
-        .counted(ACTIVE, &[("source_ip", "127.0.0.2")], 60.0)
-        .await;
+    let scrape = scene.envoy.scrape().await.unwrap();
     for metric in [CONNECTIONS, REQUESTS] {
         assert_eq!(
             (scrape.count(metric, &[]), scrape.sum(metric, &[])),
@@ -82,6 +85,5 @@ async fn one_caller_on_every_worker_is_one_series() {
             scrape.plainsight()
         );
     }
-    drop(connections);
-    scene.counted(ACTIVE, &[], 0.0).await;
+    assert_eq!(scrape.count(LAST_SEEN, &[]), 1);
 }

@@ -1,25 +1,24 @@
-//! The whole text of all counters, as the table of kinds demands it.
+//! The full text of all metrics that the table of kinds predicts.
 
 use std::collections::BTreeMap;
 
 use plainsight_integration::exposition::{Sample, Scrape};
 
-use crate::kinds::{Counts, Does, KINDS, Kind, Over};
+use crate::kinds::{Counts, Does, KINDS, Kind};
 use crate::stage::{Stage, source};
 
 pub const CONNECTIONS: &str = "plainsight_connections_total";
 const REQUESTS: &str = "plainsight_requests_total";
 const HANDSHAKE_FAILURES: &str = "plainsight_handshake_failures_total";
 
-/// Counters of trouble, which must stay at 0, and the gauge that returns to it.
-const ZERO: [&str; 4] = [
-    "plainsight_active_connections",
+/// Error metrics, which must stay at 0.
+const ZERO: [&str; 3] = [
     "plainsight_overflow_total",
     "plainsight_attribute_errors_total",
     "plainsight_config_errors",
 ];
 
-/// What a scrape shows of all that is compared. Last-seen times are shown without their value.
+/// The lines of a scrape that are compared. Last-seen times are compared without their value.
 pub fn counted(scrape: &Scrape) -> Vec<String> {
     let mut lines: Vec<_> = scrape
         .samples
@@ -42,22 +41,22 @@ pub fn counted(scrape: &Scrape) -> Vec<String> {
 
 const LAST_SEEN: &str = "plainsight_last_seen_timestamp_seconds";
 
-/// After every kind has visited PERMISSIVE.
+/// After a call of every kind under PERMISSIVE.
 pub fn after_permissive(stage: &Stage) -> Vec<String> {
     lines(stage, &|kind| vec![kind.permissive])
 }
 
-/// After every kind has visited STRICT too.
+/// After another call of every kind under STRICT.
 pub fn after_strict(stage: &Stage) -> Vec<String> {
     lines(stage, &|kind| vec![kind.permissive, kind.strict])
 }
 
 type Key = (&'static str, BTreeMap<String, String>);
 
-fn lines(stage: &Stage, visits: &dyn Fn(&Kind) -> Vec<Counts>) -> Vec<String> {
+fn lines(stage: &Stage, calls: &dyn Fn(&Kind) -> Vec<Counts>) -> Vec<String> {
     let mut values: BTreeMap<Key, f64> = BTreeMap::new();
     for (index, kind) in KINDS.iter().enumerate() {
-        for counts in visits(kind) {
+        for counts in calls(kind) {
             count(&mut values, stage, index, kind, counts);
         }
     }
@@ -89,10 +88,9 @@ fn count(
     .map(|(key, value)| (key.to_owned(), value))
     .into();
     let source = source(index, kind).to_string();
-    let is_refused = matches!(kind.over, Over::MeshForeign(_));
     match counts {
         Counts::Nothing => {}
-        Counts::HandshakeFailure if is_refused && !stage.tells_refused_certificates() => {}
+        Counts::HandshakeFailure if !stage.has_failure_reasons() => {}
         Counts::HandshakeFailure => {
             labels.insert("source_ip".to_owned(), source);
             *values.entry((HANDSHAKE_FAILURES, labels)).or_default() += 1.0;

@@ -1,4 +1,4 @@
-//! Every kind of caller, as data: who it is, how it speaks, and what must be counted of it before and after.
+//! Every kind of caller as data: its identity, its protocol, and the counts expected before and after the switch.
 
 use plainsight_integration::callers::{Speaks, TlsVersion};
 
@@ -9,9 +9,9 @@ pub struct Kind {
     pub speaks: Speaks,
     pub over: Over,
     pub does: Does,
-    /// What must be counted while the namespace is PERMISSIVE.
+    /// Counted while the namespace is PERMISSIVE.
     pub permissive: Counts,
-    /// What must be counted in addition once it is STRICT.
+    /// Counted in addition under STRICT.
     pub strict: Counts,
 }
 
@@ -23,7 +23,7 @@ pub enum Place {
     Auto,
     /// No Service declares it.
     Undeclared,
-    /// `portLevelMtls: PERMISSIVE`, in `exemptPorts`.
+    /// `portLevelMtls: PERMISSIVE`, in `exempt`.
     Exempt,
     /// Terminates TLS without asking for a client certificate while PERMISSIVE.
     OwnTls,
@@ -58,7 +58,7 @@ pub enum Over {
     /// Ordinary TLS.
     Own(TlsVersion),
     OwnWithoutSni(TlsVersion),
-    /// Ordinary TLS with a SPIFFE certificate at hand, should anybody ask.
+    /// Ordinary TLS with a SPIFFE certificate, sent if the server requests one.
     OwnHoldingMeshCertificate(TlsVersion),
 }
 
@@ -79,10 +79,10 @@ pub enum Does {
     CallOverIpv6,
 }
 
-/// What is counted of one visit.
+/// The counts of one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counts {
-    /// One connection, and so many requests.
+    /// One connection, and its requests.
     Peer {
         peer: &'static str,
         strict: &'static str,
@@ -94,7 +94,7 @@ pub enum Counts {
     Nothing,
 }
 
-/// What the filter says of a kind; none when it has seen no caller.
+/// The filter's verdict on a kind; none if it reported no caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
     Allow,
@@ -215,7 +215,7 @@ pub const KINDS: &[Kind] = &[
     kind("its own TLS 1.3, holding a mesh certificate", Auto, Http1, OwnHoldingMeshCertificate(V1_3), PASSED, mutual(0)),
     kind("its own TLS 1.3, holding a mesh certificate", Http, Http1, OwnHoldingMeshCertificate(V1_3), Nothing, mutual(1)),
     kind("TLS that the sidecar ends, no client certificate asked for", OwnTls, Http1, MeshWithoutCertificate(V1_3), Counts::Peer { peer: "tls_no_client_cert", strict: "reject", requests: 1 }, HandshakeFailure),
-    // Nobody to lose: already turned away, or never said a word.
+    // No caller: already rejected under PERMISSIVE, or never sent a byte.
     kind("Istio's ALPN without a certificate", Http, Http1, MeshWithoutCertificate(V1_3), HandshakeFailure, HandshakeFailure),
     kind("Istio's ALPN without a certificate", Tcp, Bytes, MeshWithoutCertificate(V1_2), HandshakeFailure, HandshakeFailure),
     kind("Istio's ALPN, a foreign authority's certificate", Http, Http1, MeshForeign(V1_3), HandshakeFailure, HandshakeFailure),

@@ -1,7 +1,7 @@
-//! The proof: every kind of caller talks to PERMISSIVE, the filter says who would break, the same listeners become
-//! STRICT, the same callers talk again. What the filter said must come true, but for the exceptions written down here.
+//! The proof: every kind of caller calls a PERMISSIVE listener, the filter reports who would break, the same listeners
+//! become STRICT, the same callers call again. Every verdict must come true, except the exceptions listed here.
 //!
-//! The whole text of every counter is compared, so a caller that also counts as something else is seen too: above all
+//! The full text of all metrics is compared, so a caller that also counts as something else fails the proof: above all
 //! a mutual TLS peer that counts as anything but mutual TLS.
 
 mod expected;
@@ -13,9 +13,9 @@ use kinds::{KINDS, Verdict};
 use plainsight_integration::shapes::Mode;
 use stage::{Fact, Stage};
 
-/// Callers whom the verdict calls broken and STRICT serves: they hold a certificate of the mesh, but speak TLS past
-/// the sidecar, which PERMISSIVE passes through unread. STRICT terminates that TLS, and then the certificate counts.
-/// Nothing on a PERMISSIVE listener can show it: in TLS 1.3 the client's certificate is encrypted, and no server asked.
+/// Callers with the verdict `reject` that STRICT serves: they hold a certificate of the mesh, but use their own TLS,
+/// which PERMISSIVE passes through. STRICT terminates that TLS and requests the certificate. A PERMISSIVE listener
+/// cannot see it: in TLS 1.3 the client's certificate is encrypted, and no server requested it.
 const EXCEPTIONS: [&str; 4] = [
     "its own TLS 1.2, holding a mesh certificate",
     "its own TLS 1.3, holding a mesh certificate",
@@ -24,12 +24,12 @@ const EXCEPTIONS: [&str; 4] = [
 ];
 
 #[tokio::test]
-async fn every_verdict_comes_true_but_for_the_written_exceptions() {
+async fn every_verdict_comes_true_except_the_listed_exceptions() {
     let mut stage = Stage::start().await;
 
     let mut permissive = Vec::new();
     for (index, kind) in KINDS.iter().enumerate() {
-        permissive.push(stage.ask(index, kind).await);
+        permissive.push(stage.call(index, kind).await);
     }
     let seen = stage.expect(&expected::after_permissive(&stage)).await;
     let verdicts: Vec<_> = KINDS
@@ -41,7 +41,7 @@ async fn every_verdict_comes_true_but_for_the_written_exceptions() {
     stage.switch_to(Mode::Strict).await;
     let mut strict = Vec::new();
     for (index, kind) in KINDS.iter().enumerate() {
-        strict.push(stage.ask(index, kind).await);
+        strict.push(stage.call(index, kind).await);
     }
     stage.expect(&expected::after_strict(&stage)).await;
 
@@ -62,7 +62,7 @@ async fn every_verdict_comes_true_but_for_the_written_exceptions() {
     let mut wrong = Vec::new();
     for row in &rows {
         match row.verdict {
-            // A caller that is allowed or exempt is served, before and after.
+            // Allowed and exempt callers are served before and after.
             Verdict::Allow | Verdict::Exempt => {
                 assert_eq!(
                     (row.permissive, row.strict),
@@ -73,7 +73,7 @@ async fn every_verdict_comes_true_but_for_the_written_exceptions() {
             }
             Verdict::Reject if *row.strict == Fact::Served => wrong.push(row.kind.name),
             Verdict::Reject => assert!(matches!(row.strict, Fact::Refused(_)), "{}", row.kind.name),
-            // No verdict is given only where there is no caller to lose.
+            // No verdict means that the caller did not work under PERMISSIVE either.
             Verdict::None => assert_ne!(row.permissive, &Fact::Served, "{}", row.kind.name),
         }
     }

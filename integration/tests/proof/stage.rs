@@ -1,4 +1,4 @@
-//! The server's sidecar with all ports, the client's sidecars, and how a kind of caller visits them.
+//! The server's sidecar with all ports, the client's sidecars, and how a kind of caller calls them.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -14,12 +14,12 @@ use serde_json::json;
 use crate::expected::CONNECTIONS;
 use crate::kinds::{Does, KINDS, Kind, Over, Place, Verdict};
 
-/// What happened to a caller.
+/// The outcome of a caller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
     Served,
     Refused(String),
-    /// It asked for nothing.
+    /// It sent no request.
     NotAsked,
 }
 
@@ -27,7 +27,7 @@ pub struct Stage {
     envoy: Envoy,
     sidecar: Sidecar,
     ports: Vec<Port>,
-    /// One identity per kind, so that each kind of mutual TLS peer has a series of its own.
+    /// One identity per kind, so each kind of mutual TLS peer has its own series.
     identities: Vec<Identity>,
     foreign: Identity,
     without_uri: Identity,
@@ -44,7 +44,7 @@ impl Stage {
             .map(|place| port(place, &app))
             .collect();
         let exempt = ports[Place::Exempt as usize].number();
-        let configuration = json!({"principals": true, "exemptPorts": [exempt]});
+        let configuration = json!({"principals": true, "exempt": [{"port": exempt}]});
         let sidecar = Sidecar::new(Mode::Permissive, ports.clone())
             .unwrap()
             .with_plainsight(configuration)
@@ -55,10 +55,7 @@ impl Stage {
             .collect();
         let without_uri = authority.without_uri().unwrap();
         let envoy = Envoy::start(&sidecar).await.unwrap();
-        let page = envoy.get("/server_info").await.unwrap();
-        let page: serde_json::Value = serde_json::from_str(&page).unwrap();
-        let version = page["version"].as_str().unwrap().split('/').nth(1).unwrap();
-        let envoy_version = version.to_owned();
+        let envoy_version = envoy.version().await.unwrap();
         let mut clients = BTreeMap::new();
         for (index, kind) in KINDS
             .iter()
@@ -100,8 +97,8 @@ impl Stage {
         self.envoy.apply(&self.sidecar).await.unwrap();
     }
 
-    /// Lets one caller of the kind do what it does.
-    pub async fn ask(&self, index: usize, kind: &Kind) -> Fact {
+    /// Runs one caller of the kind.
+    pub async fn call(&self, index: usize, kind: &Kind) -> Fact {
         let source = source(index, kind);
         let mut caller = Caller::new(&source.to_string(), kind.speaks);
         if let Some(tls) = self.tls(index, kind) {
@@ -132,7 +129,7 @@ impl Stage {
             Ok(()) => Fact::Served,
             Err(error) => {
                 let error = format!("{error:#}");
-                // Hanging is neither of the two: no caller of this table may hang.
+                // No caller of this table may hang.
                 assert!(
                     !error.contains("still not done"),
                     "{}: {error}\n{}",
@@ -162,13 +159,13 @@ impl Stage {
         })
     }
 
-    /// Waits until exactly these lines are there, of all that the filter counts.
+    /// Waits until the filter's metrics are exactly these lines.
     pub async fn expect(&self, lines: &[String]) -> Scrape {
         self.envoy
             .scrape_until("exactly the expected counts", |scrape| {
-                let came = crate::expected::counted(scrape);
-                let missing: Vec<_> = lines.iter().filter(|line| !came.contains(line)).collect();
-                let surplus: Vec<_> = came.iter().filter(|line| !lines.contains(line)).collect();
+                let actual = crate::expected::counted(scrape);
+                let missing: Vec<_> = lines.iter().filter(|line| !actual.contains(line)).collect();
+                let surplus: Vec<_> = actual.iter().filter(|line| !lines.contains(line)).collect();
                 anyhow::ensure!(
                     missing.is_empty() && surplus.is_empty(),
                     "missing: {missing:#?}, surplus: {surplus:#?}"
@@ -179,7 +176,7 @@ impl Stage {
             .unwrap_or_else(|error| panic!("{error:#}\n{}", self.envoy.log_tail()))
     }
 
-    /// What the filter has said of a kind: read from the series that carries its address or its principal.
+    /// The filter's verdict on a kind, from the series that carries its address or its principal.
     pub fn verdict(&self, scrape: &Scrape, index: usize, kind: &Kind) -> Verdict {
         let port = self.port(kind.port).label();
         let source = source(index, kind).to_string();
@@ -202,7 +199,7 @@ impl Stage {
         }
     }
 
-    /// The label `source_principal` of a kind, should it come by mutual TLS.
+    /// The label `source_principal` of a kind, if it uses mutual TLS.
     pub fn principal(&self, index: usize, kind: &Kind) -> Option<String> {
         match (kind.does, kind.port, kind.over) {
             (Does::ThroughSidecar, _, _) => Some(Mesh::CLIENT.to_owned()),
@@ -217,9 +214,9 @@ impl Stage {
         &self.envoy_version
     }
 
-    /// Envoy 1.36 keeps the reason of a refused client certificate to itself once the connection is closed, so such a
-    /// handshake looks like a caller that left before its first byte; 1.37 to 1.40 tell it.
-    pub fn tells_refused_certificates(&self) -> bool {
+    /// Envoy 1.36 has no reason of a failed handshake any more when the connection closes, so it looks like a caller
+    /// that left; 1.37 and later have it.
+    pub fn has_failure_reasons(&self) -> bool {
         !self.envoy_version.starts_with("1.36.")
     }
 }
@@ -240,7 +237,7 @@ fn principal(index: usize) -> String {
     format!("spiffe://cluster.local/ns/shop/sa/kind-{index}")
 }
 
-/// Each kind comes from an address of its own.
+/// Each kind has its own source address.
 pub fn source(index: usize, kind: &Kind) -> IpAddr {
     match kind.does {
         Does::CallOverIpv6 => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16]),
@@ -263,7 +260,7 @@ fn port(place: Place, app: &App) -> Port {
         }
         Place::Hbone => {
             let mut port = declared(Protocol::Http).with_mode(Mode::Disable);
-            // What peer_metadata and connect_authority leave behind for the inner listener; set here by hand:
+            // Filter state of peer_metadata and connect_authority for the inner listener, set by hand here:
             // https://www.envoyproxy.io/docs/envoy/latest/configuration/listeners/network_filters/set_filter_state
             port.network_filters_first = vec![json!({
                 "name": "envoy.filters.network.set_filter_state",

@@ -1,4 +1,4 @@
-//! The proof as people read it.
+//! The proof as a table for readers.
 
 use crate::kinds::{Kind, Place, Verdict};
 use crate::stage::Fact;
@@ -14,8 +14,8 @@ pub fn markdown(envoy: &str, rows: &[Row]) -> String {
     let mut text = format!(
         "<!-- Written by make proof. -->\n\
          # The proof\n\n\
-         Every kind of caller against Envoy {envoy}, with inbound listeners shaped as istiod shapes them: what\n\
-         plainsight says of it under PERMISSIVE, and what happens when the same listeners become STRICT.\n\n\
+         Every kind of caller against Envoy {envoy}, with the inbound listeners that istiod generates: the verdict of\n\
+         plainsight under PERMISSIVE, and the outcome when the same listeners become STRICT.\n\n\
          | caller | port | verdict | under PERMISSIVE | under STRICT | came true |\n\
          |---|---|---|---|---|---|\n"
     );
@@ -41,12 +41,12 @@ pub fn markdown(envoy: &str, rows: &[Row]) -> String {
         .count();
     let wrong = rows.iter().filter(|row| came_true(row) == "**no**").count();
     text += &format!(
-        "\n{judged} verdicts, {} came true. The {wrong} others are callers that hold a certificate of the mesh but speak\n\
-         TLS past the sidecar: PERMISSIVE passes that TLS through unread, so nothing shows the certificate. They are told\n\
-         as `tls_passthrough`, and STRICT serves them.\n\n\
-         No caller: what did not get through before the switch either, or never sent a byte. Such a caller is no\n\
-         connection; where a TLS handshake failed, `plainsight_handshake_failures_total` counts it (Envoy 1.36\n\
-         does not tell when it refuses a certificate of a foreign authority; 1.37 and later do).\n",
+        "\n{judged} verdicts, {} came true. The {wrong} others are callers that hold a certificate of the mesh but use\n\
+         their own TLS: PERMISSIVE passes it through, so the certificate is not visible. They are reported as\n\
+         `tls_passthrough`, and STRICT serves them.\n\n\
+         No caller: rejected before the switch too, or closed without a byte. `plainsight_handshake_failures_total`\n\
+         counts handshakes that failed because of the client's certificate (Envoy 1.37 and later; 1.36 has no reason\n\
+         left when the connection closes).\n",
         judged - wrong
     );
     text

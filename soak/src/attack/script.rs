@@ -50,7 +50,6 @@ impl Act {
             let [_, b, c, d] = attacker(at).octets();
             format!(
                 "x-forwarded-for: 9.{b}.{c}.{d}\r\nuser-agent: {agent}-{at}\r\n\
-                 x-envoy-peer-metadata-id: sidecar~9.{b}.{c}.{d}~web-{at}.shop~shop.svc.cluster.local\r\n\
                  x-plainsight-peer: mutual_tls;strict=allow\r\n"
             )
         };

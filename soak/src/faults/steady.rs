@@ -1,7 +1,7 @@
-//! Load that goes on while something happens to Envoy, told apart by stages.
+//! Load that continues while something happens to Envoy, counted by stages.
 //!
 //! A stage's plaintext clients have source addresses of their own, its mutual TLS clients a SPIFFE id of their
-//! own: so the metrics tell which stage was counted.
+//! own, so the metrics distinguish the stages.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -58,7 +58,7 @@ fn principal(stage: usize) -> String {
 }
 
 impl Steady {
-    /// Starts so many clients.
+    /// Starts this number of clients.
     ///
     /// # Errors
     /// No certificates.
@@ -84,7 +84,7 @@ impl Steady {
         })
     }
 
-    /// Waits until the stage has ended so many conversations more.
+    /// Waits until the stage has ended this number of further conversations.
     ///
     /// # Errors
     /// The load stands still.

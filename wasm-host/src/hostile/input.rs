@@ -131,7 +131,7 @@ impl Bytes {
 }
 
 /// Every path that the filter is known to read.
-const PATHS: [&[&str]; 14] = [
+const PATHS: [&[&str]; 12] = [
     &["connection", "id"],
     &["connection", "mtls"],
     &["connection", "uri_san_peer_certificate"],
@@ -143,8 +143,6 @@ const PATHS: [&[&str]; 14] = [
     &["destination", "port"],
     &["xds", "listener_direction"],
     &["xds", "node", "metadata", "NAMESPACE"],
-    &["filter_state", "downstream_peer", "workload"],
-    &["filter_state", "downstream_peer", "namespace"],
     &["filter_state", "io.istio.peer_principal"],
 ];
 
@@ -175,22 +173,17 @@ pub(super) fn connection(rng: &mut impl Rng) -> Connection {
         rng.random::<u16>()
     );
     let destination = format!("10.1.0.1:{}", rng.random::<u16>());
-    let connection = match rng.random_range(0..4) {
+    match rng.random_range(0..4) {
         0 => {
             let san = String::from_utf8_lossy(&Bytes::text(rng)).into_owned();
             Connection::mutual_tls(&source, &destination, &format!("spiffe://{san}/ns/a/sa/b"))
         }
         1 => Connection::tls_without_certificate(&source, &destination),
         _ => Connection::plaintext(&source, &destination),
-    };
-    if rng.random_bool(0.2) {
-        let claim = ["filter_state", "downstream_peer", "workload"];
-        return connection.with(&claim, Bytes::any(rng));
     }
-    connection
 }
 
-/// A configuration, and what can still be said of it.
+/// A configuration, and whether it leaves the request header alone.
 pub(super) struct Configuration {
     pub json: Vec<u8>,
     is_plain: bool,
@@ -203,9 +196,8 @@ impl Configuration {
     }
 }
 
-const KEYS: [&str; 12] = [
-    "labels",
-    "exemptPorts",
+const KEYS: [&str; 11] = [
+    "exempt",
     "callers",
     "ipv4Prefix",
     "ipv6Prefix",
@@ -213,7 +205,7 @@ const KEYS: [&str; 12] = [
     "principals",
     "requestHeader",
     "responseHeader",
-    "deprecation",
+    "responseHeaders",
     "logCallers",
     "nosuch",
 ];
@@ -236,10 +228,9 @@ pub(super) fn configuration(rng: &mut impl Rng) -> Configuration {
             };
             format!("{{\"callers\":{}1{closed}}}", open.repeat(depth)).into_bytes()
         }
-        2..4 => br#"{"principals": true, "labels": "native", "maxCallers": 3, "ipv4Prefix": 24}"#
-            .to_vec(),
+        2..4 => br#"{"principals": true, "maxCallers": 3, "ipv4Prefix": 24}"#.to_vec(),
         4 => {
-            let notice = r#"{"responseHeader": "x-notice", "deprecation": {"since": "2026-01-01T00:00:00Z"}}"#;
+            let notice = r#"{"responseHeader": "x-notice", "responseHeaders": {"deprecation": "@1767225600"}}"#;
             notice.as_bytes().to_vec()
         }
         5 => b"{}".to_vec(),
@@ -263,7 +254,7 @@ pub(super) fn configuration(rng: &mut impl Rng) -> Configuration {
 fn value(rng: &mut impl Rng, depth: u32) -> serde_json::Value {
     use serde_json::{Value, json};
     let text = |rng: &mut _| String::from_utf8_lossy(&Bytes::any(rng)).into_owned();
-    match rng.random_range(0..if depth > 0 { 10 } else { 7 }) {
+    match rng.random_range(0..if depth > 0 { 11 } else { 7 }) {
         0 => Value::Null,
         1 => json!(rng.random::<bool>()),
         2 => json!(rng.random::<i64>()),
@@ -272,31 +263,39 @@ fn value(rng: &mut impl Rng, depth: u32) -> serde_json::Value {
         5 => json!(text(rng)),
         6 => json!(
             [
-                "stock",
-                "native",
                 "10.0.0.0/8",
                 "fd00::/8",
+                "::ffff:10.0.0.0/104",
                 "x-peer",
                 "Host",
-                "2026-01-01T00:00:00Z"
+                "@1767225600"
             ]
             .choose(rng)
         ),
-        7 => {
+        7 => json!([{"port": rng.random::<u16>(), "namespace": text(rng)}]),
+        8 => {
             let block = format!("10.{}.0.0/{}", rng.random::<u8>(), rng.random_range(0..40));
             json!([{"cidr": block, "name": text(rng)}])
         }
-        8 => Value::Array(
+        9 => Value::Array(
             (0..rng.random_range(0..40))
                 .map(|_| value(rng, depth - 1))
                 .collect(),
         ),
         _ => (0..rng.random_range(0..5))
             .map(|_| {
-                let key = ["cidr", "name", "since", "sunset", "link", "why"]
-                    .choose(rng)
-                    .copied()
-                    .unwrap_or_default();
+                let key = [
+                    "cidr",
+                    "name",
+                    "port",
+                    "namespace",
+                    "workload",
+                    "sunset",
+                    "x-why",
+                ]
+                .choose(rng)
+                .copied()
+                .unwrap_or_default();
                 (key.to_owned(), value(rng, depth - 1))
             })
             .collect(),

@@ -8,7 +8,7 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Empty));
 }}
 
-/// The root of the plugin and each of its streams alike: every callback is the SDK's default.
+/// The root of the plugin and each of its streams: every callback is the SDK's default.
 struct Empty;
 
 impl Context for Empty {}
