@@ -21,7 +21,7 @@ bench: $(WASM) bench-filters ## measure the cost and compare it with the goals: 
 bench-filters:
 	@tools/setup wasm-target
 	@target="$${CARGO_TARGET_DIR:-target}/bench-filters"; \
-	cargo build --locked --quiet --release --manifest-path bench/filters/Cargo.toml \
+	cargo build --locked --quiet --release --manifest-path integration/bench/filters/Cargo.toml \
 		--target wasm32-unknown-unknown --target-dir "$$target"; \
 	mkdir -p $(BENCH_FILTERS); \
 	cp "$$target"/wasm32-unknown-unknown/release/bench_empty.wasm $(BENCH_FILTERS)/
@@ -37,6 +37,6 @@ test-bench: $(WASM) bench-filters ## the bench's arithmetic, and its loads count
 .PHONY: lint-bench
 lint-bench: ## rustfmt and clippy for the SDK's empty filter
 	@tools/setup wasm-target
-	cargo fmt --manifest-path bench/filters/Cargo.toml --check
-	cargo clippy --locked --manifest-path bench/filters/Cargo.toml --target wasm32-unknown-unknown \
+	cargo fmt --manifest-path integration/bench/filters/Cargo.toml --check
+	cargo clippy --locked --manifest-path integration/bench/filters/Cargo.toml --target wasm32-unknown-unknown \
 		--target-dir "$${CARGO_TARGET_DIR:-target}/bench-filters" -- -D warnings

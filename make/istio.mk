@@ -2,7 +2,7 @@
 
 # Go programs are built from a go.mod with `tool` lines; the folder is named after all that decides what comes out.
 GO_PROGRAMS = $${PLAINSIGHT_CACHE:-$$HOME/.cache/plainsight}/go/$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | sha256sum | cut -c1-16)
-ISTIO_PROGRAMS = $(call GO_PROGRAMS,istio,istio-test/go)
+ISTIO_PROGRAMS = $(call GO_PROGRAMS,istio,integration/istio/go)
 HELM_PROGRAMS = $(call GO_PROGRAMS,helm,tools/helm)
 CHART := envoy-config/chart
 # Helm says of each link in files/ that it follows it.
@@ -13,7 +13,7 @@ helm:
 	@tools/build-go tools/helm "$(HELM_PROGRAMS)"
 
 istio-build: ## build istiod, pilot-agent and istioctl with Go (once; 4 GB of disk, 10 minutes)
-	@tools/build-go istio-test/go "$(ISTIO_PROGRAMS)"
+	@tools/build-go integration/istio/go "$(ISTIO_PROGRAMS)"
 
 chart: helm ## package the chart, with the rules and the dashboard in it: dist/plainsight-VERSION.tgz (Go)
 	@mkdir -p dist
@@ -38,12 +38,12 @@ TEST_CHART = PLAINSIGHT_ISTIO_API_OLDEST="$(call GO_MODULE,istio.io/api@v1.27.3)
 test-chart: chart ## the chart: golden files, broken values, API definitions, rules and dashboard in it (Go)
 	@$(TEST_CHART) --test chart --test apis
 
-chart-golden: chart ## write the golden files of istio-test/charts
+chart-golden: chart ## write the golden files of integration/istio/charts
 	@PLAINSIGHT_GOLDEN=write $(TEST_CHART) --test chart every_set
 
 RUN_ISTIO = PLAINSIGHT_ISTIO="$(ISTIO_PROGRAMS)" PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" \
-	PLAINSIGHT_BOOTSTRAP="$$(cd istio-test/go && go list -m -f '{{.Dir}}' istio.io/istio)/tools/packaging/common/envoy_bootstrap.json" \
-	PLAINSIGHT_ENVOY="$$(tools/setup envoy $(ENVOY_NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" istio-test/run
+	PLAINSIGHT_BOOTSTRAP="$$(cd integration/istio/go && go list -m -f '{{.Dir}}' istio.io/istio)/tools/packaging/common/envoy_bootstrap.json" \
+	PLAINSIGHT_ENVOY="$$(tools/setup envoy $(ENVOY_NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" integration/istio/run
 
 .PHONY: lint-istio
 lint-istio: ## the chart's files, and the stand-in for Kubernetes; without Go

@@ -3,7 +3,7 @@
 //!
 //! Only the callbacks that the filter needs are exported: Envoy enters the VM for every exported one and skips the
 //! others (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/wasm.cc>, `getFunctions`). CONTRIBUTING.md
-//! says why the SDK is not used; `tests/abi.rs` holds numbers and signatures against it.
+//! says why the SDK is not used; `abi/tests.rs` holds numbers and signatures against it.
 //!
 //! Invariants of the `unsafe` blocks:
 //! - A VM runs on one thread and never in two callbacks at once. In a host call the host re-enters it only through
@@ -34,6 +34,9 @@ pub const INFO: u32 = 2;
 pub const WARN: u32 = 3;
 /// `proxy_log_level_t`: error.
 pub const ERROR: u32 = 4;
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "wasm32")]
 pub use wasm::*;

@@ -3,7 +3,7 @@
 
 use proptest::{prelude::*, sample::select, test_runner::RngSeed};
 
-#[path = "../fuzz/checks.rs"]
+#[path = "checks.rs"]
 mod checks;
 
 /// Parts that get further into a parser than random bytes do.

@@ -1,6 +1,6 @@
 """The image, pushed to a real registry on the loopback interface and pulled back by digest.
 
-    PLAINSIGHT_WASM=dist/plainsight.wasm python3 image/test_image.py
+    PLAINSIGHT_WASM=dist/plainsight.wasm python3 tools/image/test_image.py
 
 `make test-image` installs what it needs: docker-registry and skopeo.
 """
@@ -160,7 +160,7 @@ class TheImage(unittest.TestCase):
         manifest, config, _ = self.pulled()
         labels = config["config"]["Labels"]
         version = run("cargo", "pkgid", "--locked", "--package", "plainsight", "--manifest-path",
-                      IMAGE.parent / "Cargo.toml").rsplit("#", 1)[1].rsplit("@", 1)[-1]
+                      IMAGE.parent.parent / "Cargo.toml").rsplit("#", 1)[1].rsplit("@", 1)[-1]
         self.assertEqual(labels["org.opencontainers.image.version"], version)
         self.assertEqual(labels["org.opencontainers.image.title"], "plainsight")
         self.assertEqual(labels["org.opencontainers.image.licenses"], "Apache-2.0")
@@ -177,7 +177,7 @@ class TheImage(unittest.TestCase):
         self.assertEqual(bill["spdxVersion"], "SPDX-2.3")
         # Cargo's own answer, by another way than the one that wrote the bill.
         tree = run("cargo", "tree", "--locked", "--package", "plainsight", "--edges=normal,no-proc-macro", "--prefix=none",
-                   "--target=wasm32-unknown-unknown", "--format={p}", "--manifest-path", IMAGE.parent / "Cargo.toml")
+                   "--target=wasm32-unknown-unknown", "--format={p}", "--manifest-path", IMAGE.parent.parent / "Cargo.toml")
         crates = {tuple(line.split()[:2]) for line in tree.splitlines()}
         self.assertEqual({(package["name"], "v" + package["versionInfo"]) for package in bill["packages"]}, crates)
         by_name = {package["name"]: package for package in bill["packages"]}

@@ -10,7 +10,7 @@ pub const FILE: &str = "envoy-config/prometheus/plainsight.rules.yml";
 /// What the demo says about [`at_demo_pace`].
 pub const PACE_NOTE: &str = "evaluated every second instead of every minute";
 
-const RULES: &str = include_str!("../../envoy-config/prometheus/plainsight.rules.yml");
+const RULES: &str = include_str!("../../../envoy-config/prometheus/plainsight.rules.yml");
 
 /// The rules as they are, but evaluated every second, with the offsets that count evaluations shortened likewise: a
 /// name needs about two evaluations and should not take a reader's two minutes. Windows stay as they are.

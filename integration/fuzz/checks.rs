@@ -1,5 +1,5 @@
 //! What must hold for any bytes: one function per parser of the filter, shared by the fuzz targets and
-//! `tests/parsers.rs`.
+//! `bounded.rs`.
 
 use plainsight::{
     address::{Endpoint, block_of, parse_block},

@@ -6,7 +6,7 @@ use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar, stats_config
 use serde_json::{Value, json};
 
 fn example() -> Value {
-    let text = include_str!("../../envoy-config/envoy/server-sidecar.yaml");
+    let text = include_str!("../../../envoy-config/envoy/server-sidecar.yaml");
     serde_yaml_ng::from_str(text).unwrap()
 }
 

@@ -16,7 +16,7 @@ const SETS: [&str; 5] = [
 ];
 
 fn values(set: &str) -> Value {
-    let path = root().join(format!("istio-test/charts/{set}.values.yaml"));
+    let path = root().join(format!("integration/istio/charts/{set}.values.yaml"));
     serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -45,7 +45,7 @@ fn without_carried_files(text: &str) -> String {
 #[test]
 fn every_set_of_values_renders_as_written_down() {
     for set in SETS {
-        let path = root().join(format!("istio-test/charts/{set}.golden.yaml"));
+        let path = root().join(format!("integration/istio/charts/{set}.golden.yaml"));
         let text = without_carried_files(&rendered(set));
         if std::env::var_os("PLAINSIGHT_GOLDEN").is_some() {
             std::fs::write(&path, &text).unwrap();

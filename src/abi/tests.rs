@@ -1,9 +1,8 @@
 //! `src/abi.rs` declares the ABI by hand. The SDK's declarations are the reference: numbers are compared with its
 //! types, signatures with its source.
-#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 
-use plainsight::abi;
-use plainsight::host::Status as HostStatus;
+use crate::abi;
+use crate::host::Status as HostStatus;
 use proxy_wasm::types::{Action, BufferType, LogLevel, MapType, MetricType, PeerType, Status};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -36,7 +35,7 @@ fn numbers_are_the_sdk_s() {
 
 #[test]
 fn host_calls_and_callbacks_have_the_sdk_s_signatures() {
-    let ours = signatures(include_str!("../src/abi.rs"));
+    let ours = signatures(include_str!("../abi.rs"));
     let mut theirs = BTreeMap::new();
     for file in ["allocator.rs", "dispatcher.rs", "hostcalls.rs", "lib.rs"] {
         let path = sdk_source().join(file);

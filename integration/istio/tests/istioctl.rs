@@ -35,7 +35,7 @@ fn istioctl(arguments: &[&str], yaml: &str) -> (Output, String) {
 
 /// The golden files: tests/chart.rs proves that the chart renders to them.
 fn rendered() -> Vec<(&'static str, String)> {
-    let golden = |set| root().join(format!("istio-test/charts/{set}.golden.yaml"));
+    let golden = |set| root().join(format!("integration/istio/charts/{set}.golden.yaml"));
     SETS.iter()
         .map(|set| (*set, std::fs::read_to_string(golden(set)).unwrap()))
         .chain([

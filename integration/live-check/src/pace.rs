@@ -57,7 +57,7 @@ fn replaced(text: &str, pairs: &[(&str, &str)]) -> anyhow::Result<String> {
 /// # Errors
 /// It cannot be read.
 pub fn project_file(path: &str) -> anyhow::Result<String> {
-    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     std::fs::read_to_string(root.join(path)).with_context(|| path.to_owned())
 }
 

@@ -9,8 +9,8 @@ use crate::places::Places;
 /// Where the example lies in the project.
 pub const FOLDER: &str = "envoy-config/envoy";
 
-const SERVER: &str = include_str!("../../envoy-config/envoy/server-sidecar.yaml");
-const CLIENT: &str = include_str!("../../envoy-config/envoy/client-sidecar.yaml");
+const SERVER: &str = include_str!("../../../envoy-config/envoy/server-sidecar.yaml");
+const CLIENT: &str = include_str!("../../../envoy-config/envoy/client-sidecar.yaml");
 
 /// One file of the example in its places.
 pub struct Example {
