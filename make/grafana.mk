@@ -25,6 +25,6 @@ lint-grafana: $(GRAFANA)/build/.compiled ## check the dashboard: Grafana's types
 test-grafana: $(GRAFANA)/build/.compiled ## broken dashboards must be refused by the checks
 	@node --test $(GRAFANA)/build/test/*.test.js
 
-dashboard-picture: $(GRAFANA)/build/.compiled ## ask a real Prometheus with the shipped rules every query; draw docs/dashboard.svg (6 minutes)
+dashboard-picture: $(GRAFANA)/build/.compiled ## ask a real Prometheus with the shipped rules every query; draw docs/dashboard.svg (8 minutes)
 	@tools/setup apt prometheus
 	@node $(GRAFANA)/build/src/live.js docs/dashboard.svg

@@ -51,10 +51,10 @@ lint-istio: ## the chart's files, and the stand-in for Kubernetes; without Go
 
 .PHONY: test-istio
 test-istio: istio-build helm $(WASM) ## real istiod, Istio's agent and real Envoys: delivery, proof, labels, image (root, Go)
-	@tools/setup apt docker-registry iproute2 iptables skopeo util-linux
+	@tools/setup apt docker-registry iproute2 iptables skopeo umoci util-linux
 	@$(RUN_ISTIO)
 
 .PHONY: istio-proof
 istio-proof: istio-build helm $(WASM) ## write docs/istio-proof.md: verdict against fact, with istiod's own listeners
-	@tools/setup apt docker-registry iproute2 iptables skopeo util-linux
+	@tools/setup apt docker-registry iproute2 iptables skopeo umoci util-linux
 	@PLAINSIGHT_ISTIO_PROOF=$(CURDIR)/docs/istio-proof.md $(RUN_ISTIO) --test proof

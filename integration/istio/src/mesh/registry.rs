@@ -1,4 +1,4 @@
-//! Debian's docker-registry with the image that `image/build` makes.
+//! Debian's docker-registry with the image that `tools/image/build` makes.
 
 use std::path::Path;
 use std::process::Command;
@@ -43,14 +43,14 @@ impl Registry {
             },
         )?;
         let layout = folder.join("image");
-        let output = Command::new(root().join("image/build"))
+        let output = Command::new(root().join("tools/image/build"))
             .arg(plainsight_integration::module_path()?)
             .arg(&layout)
             .output()
-            .context("image/build: cannot be run")?;
+            .context("tools/image/build: cannot be run")?;
         ensure!(
             output.status.success(),
-            "image/build: {}",
+            "tools/image/build: {}",
             String::from_utf8_lossy(&output.stderr)
         );
         let digest = String::from_utf8(output.stdout)?.trim().to_owned();
