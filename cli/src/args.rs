@@ -187,7 +187,7 @@ pub enum Command {
     Peek {
         /// A file, `-`, or a URL
         #[arg(value_name = "FILE|-|URL", default_value = "-")]
-        from: String,
+        input: String,
     },
     /// Everything the other commands need, to be read with --from
     Snapshot {
@@ -207,4 +207,30 @@ pub enum Command {
         #[arg(value_enum)]
         shell: clap_complete::Shell,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_of_the_help_parses() {
+        <Cli as clap::CommandFactory>::command().debug_assert();
+        for line in [
+            "doctor",
+            "report -A",
+            "report -n a -n b --window 7d --counted app -o wide",
+            "explain shop/cart:80 -f objects.yaml",
+            "plan -n shop --max-exempt 1 --dir plan",
+            "gate -n shop -f policies.yaml --current objects.yaml -o junit",
+            "verify -n shop --since 30m --no-cluster",
+            "peek http://127.0.0.1:15020/stats/prometheus",
+            "snapshot -o file.json -n shop",
+            "completion zsh",
+        ] {
+            let words = std::iter::once("plainsight").chain(line.split(' '));
+            assert!(Cli::try_parse_from(words).is_ok(), "{line}");
+        }
+        assert!(Cli::try_parse_from(["plainsight", "report", "-A", "-n", "a"]).is_err());
+    }
 }

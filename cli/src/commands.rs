@@ -21,6 +21,9 @@ use crate::{Error, Exit};
 /// Runs one command. `out` receives the answer.
 pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit, Error> {
     let common = &cli.common;
+    if !matches!(cli.command, Command::Snapshot { .. }) {
+        common.format()?;
+    }
     let exit = match &cli.command {
         Command::Doctor => doctor::run(common, out),
         Command::Report { scope, files } => report::run(common, scope, files, out),
@@ -45,7 +48,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit, Error> {
             since,
             files,
         } => verify::run(common, namespace, *since, files, out),
-        Command::Peek { from } => peek::run(common, from, out),
+        Command::Peek { input } => peek::run(common, input, out),
         Command::Snapshot {
             scope,
             since,

@@ -117,7 +117,7 @@ mod tests {
     #[test]
     fn ago_uses_the_largest_unit() {
         let now = Timestamp::from_second(1_000_000).unwrap();
-        let at = |seconds| Some(Timestamp::from_second(1_000_000 - seconds).unwrap());
+        let at = |seconds: i64| Some(Timestamp::from_second(1_000_000 - seconds).unwrap());
         assert_eq!(ago(at(5), now), "5s ago");
         assert_eq!(ago(at(185), now), "3m ago");
         assert_eq!(ago(at(86_400 * 12 + 5), now), "12d ago");
