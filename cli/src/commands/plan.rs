@@ -364,7 +364,10 @@ fn write_folder(dir: &Path, plan: &Plan, document: &PlanDocument) -> Result<(), 
     if beside.exists() {
         std::fs::remove_dir_all(beside).map_err(problem)?;
     }
-    std::fs::create_dir_all(beside.join("rollback")).map_err(problem)?;
+    // A folder each, so that `kubectl apply -f` and `plainsight gate -f` take it as it is.
+    for part in ["policies", "rollback"] {
+        std::fs::create_dir_all(beside.join(part)).map_err(problem)?;
+    }
     for (number, (step, manifest)) in plan.steps.iter().zip(&document.policies).enumerate() {
         let text = format!(
             "{}\n# {}\n{}",
@@ -372,7 +375,8 @@ fn write_folder(dir: &Path, plan: &Plan, document: &PlanDocument) -> Result<(), 
             title(step, document),
             yaml(manifest)?
         );
-        std::fs::write(beside.join(file_name(number, step)), text).map_err(problem)?;
+        std::fs::write(beside.join("policies").join(file_name(number, step)), text)
+            .map_err(problem)?;
     }
     for (number, (step, manifest)) in plan.steps.iter().rev().zip(&document.rollback).enumerate() {
         let text = format!(

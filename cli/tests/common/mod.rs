@@ -54,11 +54,19 @@ impl Prometheus {
                 .args([&text, &data])
                 .output()
                 .expect("promtool: install the package prometheus");
-            assert!(made.status.success(), "promtool: {}", String::from_utf8_lossy(&made.stderr));
+            assert!(
+                made.status.success(),
+                "promtool: {}",
+                String::from_utf8_lossy(&made.stderr)
+            );
         }
         let config = folder.path().join("prometheus.yml");
         std::fs::write(&config, "global: {}\n").unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
         let url = format!("http://127.0.0.1:{port}");
         let log = std::fs::File::create(folder.path().join("log")).unwrap();
         let child = Command::new("prometheus")
@@ -70,12 +78,23 @@ impl Prometheus {
             .stderr(log)
             .spawn()
             .expect("prometheus: install the package prometheus");
-        let mut prometheus = Prometheus { child, url, _folder: folder };
+        let mut prometheus = Prometheus {
+            child,
+            url,
+            _folder: folder,
+        };
         let deadline = Instant::now() + Duration::from_secs(60);
-        while ureq::get(format!("{}/-/ready", prometheus.url)).call().is_err() {
+        while ureq::get(format!("{}/-/ready", prometheus.url))
+            .call()
+            .is_err()
+        {
             let ended = prometheus.child.try_wait().unwrap();
             let log = || std::fs::read_to_string(prometheus._folder.path().join("log")).unwrap();
-            assert!(ended.is_none() && Instant::now() < deadline, "prometheus did not start: {}", log());
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "prometheus did not start: {}",
+                log()
+            );
             std::thread::sleep(Duration::from_millis(50));
         }
         prometheus
@@ -120,7 +139,11 @@ impl Server {
     }
 }
 
-fn serve(mut stream: TcpStream, answer: &dyn Fn(&str) -> Option<String>, seen: &Mutex<Vec<String>>) {
+fn serve(
+    mut stream: TcpStream,
+    answer: &dyn Fn(&str) -> Option<String>,
+    seen: &Mutex<Vec<String>>,
+) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut head = String::new();
     loop {
