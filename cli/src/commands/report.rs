@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::context::{Context, Needs};
 use crate::args::{Common, Files, Scope};
 use crate::decide::readiness::{Decision, NamespaceAnswer, WorkloadAnswer, namespaces};
+use crate::model::cluster::Cluster;
 use crate::model::evidence::{Caller, Evidence};
 use crate::model::span::{ago, rough};
 use crate::output::document::{API_VERSION, Basis};
@@ -35,6 +36,8 @@ pub struct Report<'a> {
     by_workload: bool,
     #[serde(skip)]
     remarks: Vec<String>,
+    #[serde(skip)]
+    cluster: Option<&'a Cluster>,
 }
 
 /// One namespace.
@@ -206,6 +209,7 @@ pub fn run(
         namespaces: answers.iter().map(namespace_row).collect(),
         by_workload: !scope.namespace.is_empty(),
         remarks,
+        cluster: context.cluster.as_ref(),
     };
     super::show(&report, common, out)?;
     Ok(exit)

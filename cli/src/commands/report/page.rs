@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{NamespaceRow, Report};
+use crate::decide::explain::cause;
 use crate::decide::readiness::Decision;
+use crate::model::cluster::Cluster;
 use crate::model::evidence::{Caller, Traffic};
 use crate::model::span::{ago, rough};
 
@@ -56,12 +58,13 @@ struct Line<'a> {
     kind: &'a str,
     workload: &'a str,
     port: u16,
-    speaks: &'static str,
-    traffic: &'static str,
+    speaks: String,
     verdict: &'static str,
     tone: &'static str,
     since: String,
     last: String,
+    cause: &'static str,
+    action: &'static str,
 }
 
 fn tone(decision: Decision) -> &'static str {
@@ -105,12 +108,16 @@ pub fn page<'a>(report: &'a Report<'a>) -> Page<'a> {
         namespaces: report
             .namespaces
             .iter()
-            .map(|row| namespace(row, now))
+            .map(|row| namespace(row, now, report.cluster))
             .collect(),
     }
 }
 
-fn namespace<'a>(row: &'a NamespaceRow<'a>, now: Timestamp) -> Namespace<'a> {
+fn namespace<'a>(
+    row: &'a NamespaceRow<'a>,
+    now: Timestamp,
+    cluster: Option<&Cluster>,
+) -> Namespace<'a> {
     let standing = &row.standing;
     let ports: Vec<String> = standing.ports.iter().map(u16::to_string).collect();
     Namespace {
@@ -133,12 +140,16 @@ fn namespace<'a>(row: &'a NamespaceRow<'a>, now: Timestamp) -> Namespace<'a> {
             .map_or("-".into(), |since| rough(since, now)),
         last: ago(standing.last_plaintext, now),
         workloads: row.workloads.len(),
-        groups: groups(row, now),
+        groups: groups(row, now, cluster),
     }
 }
 
 /// Groups of callers, those with the most callers in the way first.
-fn groups<'a>(row: &'a NamespaceRow<'a>, now: Timestamp) -> Vec<Group<'a>> {
+fn groups<'a>(
+    row: &'a NamespaceRow<'a>,
+    now: Timestamp,
+    cluster: Option<&Cluster>,
+) -> Vec<Group<'a>> {
     let mut grouped: BTreeMap<&str, Vec<Line<'a>>> = BTreeMap::new();
     for workload in &row.workloads {
         let all = workload
@@ -150,7 +161,7 @@ fn groups<'a>(row: &'a NamespaceRow<'a>, now: Timestamp) -> Vec<Group<'a>> {
             grouped
                 .entry(caller.namespace.as_deref().unwrap_or_default())
                 .or_default()
-                .push(line(caller, blocking, now));
+                .push(line(caller, blocking, now, cluster));
         }
     }
     let mut groups: Vec<Group<'a>> = grouped
@@ -176,17 +187,22 @@ fn groups<'a>(row: &'a NamespaceRow<'a>, now: Timestamp) -> Vec<Group<'a>> {
     groups
 }
 
-fn line(caller: &Caller, blocking: bool, now: Timestamp) -> Line<'_> {
+fn line<'a>(
+    caller: &'a Caller,
+    blocking: bool,
+    now: Timestamp,
+    cluster: Option<&Cluster>,
+) -> Line<'a> {
+    let found = cause(caller, cluster).cause;
     Line {
         name: caller.display(),
         kind: &caller.kind,
         workload: &caller.destination_workload,
         port: caller.destination_port,
-        speaks: caller.peer.speaks(),
-        traffic: match caller.traffic {
-            Traffic::App => "app",
-            Traffic::Probe => "probe",
-            Traffic::Scrape => "scrape",
+        speaks: match caller.traffic {
+            Traffic::App => caller.peer.speaks().to_owned(),
+            Traffic::Probe => format!("{} (probe)", caller.peer.speaks()),
+            Traffic::Scrape => format!("{} (scrape)", caller.peer.speaks()),
         },
         verdict: if blocking { "refused" } else { "stays open" },
         tone: if blocking { "bad" } else { "fair" },
@@ -194,5 +210,7 @@ fn line(caller: &Caller, blocking: bool, now: Timestamp) -> Line<'_> {
             .first_seen
             .map_or("-".into(), |first| rough(first, now)),
         last: ago(Some(caller.last_seen), now),
+        cause: found.label(),
+        action: found.action(),
     }
 }
