@@ -456,7 +456,7 @@ fn doctor_says_whether_this_installation_can_answer() {
         "scrape",
         "0.2.0 (2 pods)",
         "32 of 33 pods report",
-        "evaluated within three minutes",
+        "evaluated within five minutes",
     ] {
         assert!(answer.out.contains(part), "{part} in {}", answer.out);
     }

@@ -137,7 +137,9 @@ fn ready(now_offset: i64, evaluated_ago: i64, warning: &'static str) -> Server {
             ]
             .join(",")
         } else if head.contains("evaluated_timestamp") {
-            vector("\"group\":\"evidence\"", now - evaluated_ago)
+            ["evidence", "coverage"]
+                .map(|group| vector(&format!("\"group\":\"{group}\""), now - evaluated_ago))
+                .join(",")
         } else {
             String::new()
         };
@@ -174,9 +176,9 @@ fn partial_and_stale_answers_prove_nothing() {
         "{}",
         partial.out
     );
-    let stale = report(&ready(0, 240, "").url, &[]);
+    let stale = report(&ready(0, 400, "").url, &[]);
     assert!(
-        stale.code == 3 && stale.out.contains("evaluated 4m ago"),
+        stale.code == 3 && stale.out.contains("evaluated 6m ago"),
         "{}",
         stale.out
     );

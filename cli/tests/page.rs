@@ -161,7 +161,12 @@ fn picture() {
         &objects,
         mesh::objects()
             + &mesh::pod("orders", "api", 1, true)
-            + &mesh::pod("search", "index", 1, true),
+            + &mesh::pod("search", "index", 1, true)
+            + &mesh::pod("old", "app-1", 1, false)
+            + &mesh::pod("old", "app-2", 1, false)
+            + &mesh::pod("batch", "legacy-cron", 1, false)
+            + &mesh::pod("reporting", "exports", 1, true)
+            + &mesh::pod("monitoring", "prometheus", 1, false),
     )
     .unwrap();
     let answer = prometheus.ask(&["report", "-f", objects.to_str().unwrap(), "-o", "html"]);

@@ -99,7 +99,7 @@ fn coverage(workload: &str, full: bool, days: i64) -> Coverage {
         workload: workload.into(),
         pods: Some(2),
         pods_reporting: Some(if full { 2 } else { 1 }),
-        reporting_since: Some(at(NOW - days * 86_400)),
+        reporting_since: full.then(|| at(NOW - days * 86_400)),
     }
 }
 
@@ -116,6 +116,7 @@ fn pod(workload: &str) -> Pod {
         ]),
         annotations: BTreeMap::new(),
         sidecar: true,
+        gateway: false,
         host_network: false,
         inactive: false,
     }

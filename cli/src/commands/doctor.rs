@@ -228,7 +228,7 @@ impl Doctor<'_> {
             .filter(|problem| problem.contains("rules"))
             .collect();
         match problems.is_empty() {
-            true => self.check("rules", Status::Ok, "evaluated within three minutes", ""),
+            true => self.check("rules", Status::Ok, "evaluated within five minutes", ""),
             false => self.check(
                 "rules",
                 Status::Failed,

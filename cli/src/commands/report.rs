@@ -253,10 +253,7 @@ fn workload_row<'a>(answer: &WorkloadAnswer<'a>) -> WorkloadRow<'a> {
             ports: answer.ports_to_exempt().into_iter().collect(),
             pods: coverage.pods,
             pods_reporting: coverage.pods_reporting,
-            proven_since: coverage
-                .is_full()
-                .then_some(coverage.reporting_since)
-                .flatten(),
+            proven_since: coverage.reporting_since,
             last_plaintext: answer.last_plaintext(),
         },
         unproven: answer.unproven.clone(),
@@ -283,7 +280,7 @@ fn remarks_of(answer: &NamespaceAnswer<'_>, evidence: &Evidence, context: &Conte
                 .callers
                 .iter()
                 .filter(strict)
-                .filter(|caller| now.duration_since(caller.last_seen).as_mins() < 5);
+                .filter(|caller| now.duration_since(caller.last_seen).as_mins() < 10);
             if let Some(caller) = recent.max_by_key(|caller| caller.last_seen) {
                 remarks.push(format!(
                     "{name}: {} was still served without mutual TLS {} on port {}, which is STRICT: the policy is younger than that, or has not reached the pods",
@@ -300,8 +297,8 @@ fn remarks_of(answer: &NamespaceAnswer<'_>, evidence: &Evidence, context: &Conte
             .iter()
             .filter(|reason| !context.question.problems.contains(reason))
         {
-            if !coverage.is_full() && coverage.pods.is_some_and(|pods| pods > 0) {
-                let silent = silent_pods(evidence, answer, workload.workload.name);
+            if coverage.reporting_since.is_none() && coverage.pods_reporting < coverage.pods {
+                let silent = silent_pods(evidence, &answer.namespace, workload.workload.name);
                 let list = if silent.is_empty() {
                     String::new()
                 } else {
@@ -319,25 +316,11 @@ fn remarks_of(answer: &NamespaceAnswer<'_>, evidence: &Evidence, context: &Conte
     remarks
 }
 
-/// The pods of a workload that do not report, the first three. A pod's name begins with its workload's.
-fn silent_pods(evidence: &Evidence, answer: &NamespaceAnswer<'_>, workload: &str) -> Vec<String> {
-    let owner = |pod: &str| {
-        let names = answer.workloads.iter().map(|other| other.workload.name);
-        names
-            .filter(|name| {
-                pod == *name
-                    || pod
-                        .strip_prefix(name)
-                        .is_some_and(|rest| rest.starts_with('-'))
-            })
-            .max_by_key(|name| name.len())
-    };
-    let own: Vec<&str> = evidence
-        .silent_pods
-        .iter()
-        .filter(|silent| {
-            silent.namespace == answer.namespace && owner(&silent.pod) == Some(workload)
-        })
+/// The pods of a workload that do not report, the first three.
+fn silent_pods(evidence: &Evidence, namespace: &str, workload: &str) -> Vec<String> {
+    let own = evidence.silent_pods.iter();
+    let own: Vec<&str> = own
+        .filter(|silent| silent.namespace == namespace && silent.workload == workload)
         .map(|silent| silent.pod.as_str())
         .collect();
     let mut names: Vec<String> = own.iter().take(3).map(|name| (*name).to_owned()).collect();

@@ -50,30 +50,28 @@ impl Question {
         relevant && caller.last_seen > self.window.before(self.now)
     }
 
-    /// Why the workload's evidence proves nothing; empty when it does.
+    /// Why the workload's evidence proves nothing; empty when it does. Like `plainsight:workload:proven`: the time since
+    /// when all pods report decides, and survives gaps of up to 15 minutes.
     pub fn unproven(&self, coverage: &Coverage) -> Vec<String> {
         let mut reasons = self.problems.clone();
-        match (coverage.pods, coverage.pods_reporting) {
-            (None, _) => reasons.push("coverage is unknown: no evidence of its pods".into()),
-            (Some(0), _) => reasons.push("no running pod".into()),
-            (Some(pods), reporting) if !coverage.is_full() => {
-                let missing = pods.saturating_sub(reporting.unwrap_or(0));
+        match (coverage.reporting_since, coverage.pods) {
+            (Some(since), _) if since > self.window.before(self.now) => {
                 reasons.push(format!(
-                    "{missing} of {pods} pods {} no filter",
-                    if missing == 1 { "has" } else { "have" }
+                    "proven for {} of {}",
+                    rough(since, self.now),
+                    self.window
                 ));
             }
-            _ => match coverage.reporting_since {
-                None => reasons.push("not all pods have reported without a gap".into()),
-                Some(since) if since > self.window.before(self.now) => {
-                    reasons.push(format!(
-                        "proven for {} of {}",
-                        rough(since, self.now),
-                        self.window
-                    ));
-                }
-                Some(_) => {}
-            },
+            (Some(_), _) => {}
+            (None, None) => reasons.push("coverage is unknown: no evidence of its pods".into()),
+            (None, Some(pods)) => {
+                let missing = pods.saturating_sub(coverage.pods_reporting.unwrap_or(0));
+                reasons.push(match missing {
+                    0 => "not all pods have reported without a gap".into(),
+                    1 => format!("1 of {pods} pods has no filter"),
+                    _ => format!("{missing} of {pods} pods have no filter"),
+                });
+            }
         }
         reasons
     }
@@ -166,6 +164,19 @@ impl WorkloadAnswer<'_> {
     }
 }
 
+/// The newest sighting on the port is exempt: older evidence against it no longer counts, as in `plainsight:port:exempt`.
+fn exempt_now(workload: &Workload<'_>, port: u16) -> bool {
+    let newest = |strict| {
+        let callers = workload
+            .callers
+            .iter()
+            .filter(|caller| caller.destination_port == port && caller.strict == strict);
+        callers.map(|caller| caller.last_seen).max()
+    };
+    newest(Strict::Exempt)
+        .is_some_and(|exempt| newest(Strict::Reject).is_none_or(|reject| reject <= exempt))
+}
+
 /// Decides for one workload.
 pub fn workload<'a>(
     workload: Workload<'a>,
@@ -180,7 +191,9 @@ pub fn workload<'a>(
     let counted = workload.callers.iter().copied();
     let (exempt, blocking): (Vec<&Caller>, Vec<&Caller>) = counted
         .filter(|caller| question.counts(caller) && open(caller.destination_port))
-        .partition(|caller| caller.strict == Strict::Exempt);
+        .partition(|caller| {
+            caller.strict == Strict::Exempt || exempt_now(&workload, caller.destination_port)
+        });
     let unproven = question.unproven(&workload.coverage);
     let mut answer = WorkloadAnswer {
         workload,
@@ -265,8 +278,12 @@ impl NamespaceAnswer<'_> {
     /// Pods reporting, and pods; `None` where one workload's are unknown.
     pub fn coverage(&self) -> Option<(u32, u32)> {
         let each = self.workloads.iter().map(|answer| {
-            let pods = answer.workload.coverage.pods?;
-            Some((answer.workload.coverage.pods_reporting.unwrap_or(0), pods))
+            let coverage = &answer.workload.coverage;
+            match coverage.pods {
+                Some(pods) => Some((coverage.pods_reporting.unwrap_or(0), pods)),
+                // Scaled to zero.
+                None => coverage.reporting_since.map(|_| (0, 0)),
+            }
         });
         each.collect::<Option<Vec<_>>>().map(|all| {
             all.into_iter()
@@ -276,13 +293,10 @@ impl NamespaceAnswer<'_> {
 
     /// Since when every pod of every workload has reported.
     pub fn proven_since(&self) -> Option<Timestamp> {
-        let each = self.workloads.iter().map(|answer| {
-            let coverage = &answer.workload.coverage;
-            coverage
-                .is_full()
-                .then_some(coverage.reporting_since)
-                .flatten()
-        });
+        let each = self
+            .workloads
+            .iter()
+            .map(|answer| answer.workload.coverage.reporting_since);
         each.collect::<Option<Vec<_>>>()?.into_iter().max()
     }
 

@@ -33,6 +33,9 @@ pub struct Pod {
     pub annotations: BTreeMap<String, String>,
     /// It has a container `istio-proxy`.
     pub sidecar: bool,
+    /// `istio-proxy` is its only container: a gateway, which no PeerAuthentication of workloads is for.
+    #[serde(default)]
+    pub gateway: bool,
     /// It uses its node's network.
     #[serde(default)]
     pub host_network: bool,

@@ -136,9 +136,12 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// All pods report now.
+    /// All pods report now. A workload that is scaled to zero stays proven for three days, without any pod.
     pub fn is_full(&self) -> bool {
-        matches!((self.pods, self.pods_reporting), (Some(pods), Some(reporting)) if pods > 0 && reporting >= pods)
+        match (self.pods, self.pods_reporting) {
+            (Some(pods), Some(reporting)) => pods > 0 && reporting >= pods,
+            _ => self.reporting_since.is_some(),
+        }
     }
 }
 
@@ -147,6 +150,8 @@ impl Coverage {
 pub struct SilentPod {
     /// The pod's namespace.
     pub namespace: String,
+    /// Its workload.
+    pub workload: String,
     /// The pod.
     pub pod: String,
 }

@@ -72,27 +72,28 @@ pub fn workloads<'a>(evidence: &'a Evidence, cluster: Option<&'a Cluster>) -> Ve
             .or_insert_with(|| empty(key.0, key.1))
             .coverage = coverage.clone();
     }
-    for caller in &evidence.callers {
-        let key = (
-            caller.destination_namespace.as_str(),
-            caller.destination_workload.as_str(),
-        );
-        found
-            .entry(key)
-            .or_insert_with(|| empty(key.0, key.1))
-            .callers
-            .push(caller);
-    }
-    let Some(pods) = cluster.and_then(|cluster| cluster.pods.as_ref()) else {
-        return found.into_values().collect();
-    };
     let mut labels: BTreeMap<(&str, &str), BTreeSet<&Labels>> = BTreeMap::new();
-    for pod in pods.iter().filter(|pod| pod.sidecar && !pod.inactive) {
+    let pods = cluster.and_then(|cluster| cluster.pods.as_ref());
+    let sidecars = pods
+        .into_iter()
+        .flatten()
+        .filter(|pod| pod.sidecar && !pod.gateway);
+    for pod in sidecars.filter(|pod| !pod.inactive) {
         let key = (pod.namespace.as_str(), pod.workload.as_str());
         if !pod.is_job() {
             found.entry(key).or_insert_with(|| empty(key.0, key.1));
         }
         labels.entry(key).or_default().insert(&pod.labels);
+    }
+    // Evidence of workloads that are gone is remembered, and judges nobody.
+    for caller in &evidence.callers {
+        let key = (
+            caller.destination_namespace.as_str(),
+            caller.destination_workload.as_str(),
+        );
+        if let Some(workload) = found.get_mut(&key) {
+            workload.callers.push(caller);
+        }
     }
     for (key, workload) in &mut found {
         workload.labels = labels

@@ -122,6 +122,7 @@ mod tests {
                 .collect(),
             annotations: Labels::new(),
             sidecar: true,
+            gateway: false,
             host_network: false,
             inactive: false,
         }

@@ -51,6 +51,12 @@ pub fn pod(pod: core::Pod) -> Pod {
         labels,
         annotations,
         sidecar,
+        gateway: sidecar
+            && spec.containers.len() == 1
+            && spec
+                .containers
+                .iter()
+                .all(|container| container.name == SIDECAR),
         host_network: spec.host_network == Some(true),
         inactive: matches!(phase.as_str(), "Succeeded" | "Failed" | "Pending"),
     }

@@ -11,8 +11,10 @@ use crate::decide::names;
 use crate::model::evidence::{Caller, Coverage, Evidence, Peer, SilentPod, Strict, Traffic};
 use crate::model::span::{Length, rough};
 
-/// Rules are evaluated every minute; three missed ones are stale.
-const STALE: SignedDuration = SignedDuration::from_mins(3);
+/// Rules are evaluated every two minutes.
+const STALE: SignedDuration = SignedDuration::from_mins(5);
+/// The groups of rules that the answers come from.
+const GROUPS: [&str; 2] = ["evidence", "coverage"];
 /// Clocks that differ by more are worth a note.
 const SKEW: SignedDuration = SignedDuration::from_mins(1);
 
@@ -59,7 +61,9 @@ struct HealthLabels {
 #[derive(Deserialize)]
 struct PodLabels {
     #[serde(default)]
-    namespace: String,
+    destination_workload_namespace: String,
+    #[serde(default)]
+    destination_workload: String,
     #[serde(default)]
     pod: String,
 }
@@ -253,7 +257,7 @@ fn health(
 ) -> Result<(), Error> {
     let query = "plainsight:rules:evaluated_timestamp_seconds or plainsight:setup:problem";
     let samples: Vec<Sample<HealthLabels>> = prometheus.query(query, Some(now))?;
-    let mut evaluated = false;
+    let mut evaluated = BTreeSet::new();
     for sample in &samples {
         let labels = &sample.metric;
         if labels.group.is_empty() {
@@ -267,7 +271,7 @@ fn health(
             }
             continue;
         }
-        evaluated = true;
+        evaluated.insert(labels.group.as_str());
         match sample.moment() {
             Some(moment) if now.duration_since(moment) <= STALE => {}
             Some(moment) => problems.push(format!(
@@ -278,7 +282,12 @@ fn health(
             None => problems.push(format!("rules: {} has no time of evaluation", labels.group)),
         }
     }
-    if !evaluated {
+    if !evaluated.is_empty() {
+        let missing = GROUPS.iter().filter(|group| !evaluated.contains(*group));
+        problems.extend(
+            missing.map(|group| format!("rules are missing: group {group} is not evaluated")),
+        );
+    } else {
         let tagged: Vec<Sample<NoLabels>> =
             prometheus.query("count({__name__=~\"plainsight_.+\",tag!=\"\"})", Some(now))?;
         problems.push(if tagged.is_empty() {
@@ -348,21 +357,16 @@ fn silent_pods(
     now: Timestamp,
     cluster: Option<&str>,
 ) -> Result<Vec<SilentPod>, Error> {
-    let own = cluster
-        .map(|name| format!(",cluster={}", quoted(name)))
-        .unwrap_or_default();
+    let own = matchers(cluster, &[]);
     let query = format!(
-        "group by (cluster, namespace, pod) (kube_pod_container_info{{container=\"istio-proxy\"{own}}} \
-         or kube_pod_init_container_info{{container=\"istio-proxy\"{own}}}) \
-         and on (cluster, namespace, pod) (kube_pod_status_phase{{phase=\"Running\"{own}}} == 1) \
-         unless on (cluster, namespace, pod) kube_pod_info{{created_by_kind=\"Job\"{own}}} \
-         unless on (cluster, namespace, pod) plainsight_build_info{{tag=\"\"{own}}}"
+        "plainsight:pod:sidecar{{{own}}} unless on (cluster, namespace, pod) plainsight_build_info{{tag=\"\"}}"
     );
     let samples: Vec<Sample<PodLabels>> = prometheus.query(&query, Some(now))?;
     let mut pods: Vec<SilentPod> = samples
         .into_iter()
         .map(|sample| SilentPod {
-            namespace: sample.metric.namespace,
+            namespace: sample.metric.destination_workload_namespace,
+            workload: sample.metric.destination_workload,
             pod: sample.metric.pod,
         })
         .collect();

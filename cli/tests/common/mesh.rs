@@ -36,10 +36,11 @@ impl Mesh {
 
     /// Rules that are there; their time of evaluation is the sample's own.
     pub fn rules(&mut self) -> &mut Mesh {
-        self.series
-            .entry("plainsight:rules:evaluated_timestamp_seconds".into())
-            .or_default()
-            .push(("group=\"evidence\"".into(), f64::NAN));
+        let name = "plainsight:rules:evaluated_timestamp_seconds";
+        let evaluated = self.series.entry(name.into()).or_default();
+        for group in ["evidence", "coverage"] {
+            evaluated.push((format!("group=\"{group}\""), f64::NAN));
+        }
         self
     }
 
@@ -176,14 +177,11 @@ pub fn example() -> Mesh {
     );
     for pod in ["payroll-7c9d-x2k", "payroll-7c9d-abc", "payroll-7c9d-def"] {
         let labels = format!("namespace=\"hr\",pod=\"{pod}\"");
+        let workload = "destination_workload_namespace=\"hr\",destination_workload=\"payroll\"";
+        mesh.series("plainsight:pod:sidecar", &format!("{labels},{workload}"), 1);
         mesh.series(
             "kube_pod_container_info",
             &format!("{labels},container=\"istio-proxy\""),
-            1,
-        );
-        mesh.series(
-            "kube_pod_status_phase",
-            &format!("{labels},phase=\"Running\""),
             1,
         );
         if pod != "payroll-7c9d-x2k" {
