@@ -116,14 +116,19 @@ impl Mesh {
     }
 
     /// Samples every minute from fifteen minutes ago to ten minutes from now.
-    #[expect(clippy::cast_precision_loss, reason = "test values")]
     pub fn openmetrics(&self) -> String {
+        self.samples(self.now + 600)
+    }
+
+    /// Samples every minute from fifteen minutes ago.
+    #[expect(clippy::cast_precision_loss, reason = "test values")]
+    pub fn samples(&self, until: i64) -> String {
         let mut text = String::new();
         for (name, series) in &self.series {
             writeln!(text, "# TYPE {name} gauge").unwrap();
             for (labels, value) in series {
                 let mut at = self.now - 900;
-                while at <= self.now + 600 {
+                while at <= until {
                     let value = if value.is_nan() { at as f64 } else { *value };
                     writeln!(text, "{name}{{{labels}}} {value} {at}").unwrap();
                     at += 60;

@@ -43,6 +43,11 @@ pub struct Prometheus {
 impl Prometheus {
     /// Starts it on blocks made of an OpenMetrics text.
     pub fn with(openmetrics: &str) -> Prometheus {
+        Prometheus::start(openmetrics, "global: {}\n")
+    }
+
+    /// The same with a configuration.
+    pub fn start(openmetrics: &str, configuration: &str) -> Prometheus {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         std::fs::create_dir(&data).unwrap();
@@ -61,7 +66,7 @@ impl Prometheus {
             );
         }
         let config = folder.path().join("prometheus.yml");
-        std::fs::write(&config, "global: {}\n").unwrap();
+        std::fs::write(&config, configuration).unwrap();
         let port = TcpListener::bind("127.0.0.1:0")
             .unwrap()
             .local_addr()
