@@ -199,7 +199,7 @@ fn explain_names_each_caller_and_its_cause() {
         plain.out.contains("no sidecar")
             && plain
                 .out
-                .contains("1 of its 1 pods have no container istio-proxy"),
+                .contains("without a container istio-proxy: 1 of 1 pods"),
         "{}",
         plain.out
     );
@@ -214,6 +214,57 @@ fn explain_names_each_caller_and_its_cause() {
         (1, "plainsight: unknown workload: kart; nearest: cart\n")
     );
     assert_eq!(prometheus.ask(&["explain", "shop/cart:x"]).code, 1);
+}
+
+#[test]
+fn explain_counts_the_hours_in_which_a_caller_came() {
+    use std::fmt::Write as _;
+    let mesh = mesh::Mesh::new();
+    let to = "destination_workload_namespace=\"shop\",destination_workload=\"cart\"";
+    let labels = format!(
+        "caller=\"batch/nightly\",caller_kind=\"CronJob\",caller_namespace=\"batch\",peer=\"plaintext\",strict=\"reject\",traffic=\"app\",destination_port=\"80\",{to}"
+    );
+    // Ten hours of evidence: the caller came in the first hour, and then every third.
+    let hours = 10;
+    let start = mesh.now / 3_600 * 3_600 - hours * 3_600;
+    let (mut last, mut first, mut rules, mut since) =
+        (String::new(), String::new(), String::new(), String::new());
+    let mut at = start;
+    while at <= mesh.now + 600 {
+        let seen = start + (at - start) / (3 * 3_600) * (3 * 3_600);
+        writeln!(
+            last,
+            "plainsight:caller:last_seen_timestamp_seconds{{{labels}}} {seen} {at}"
+        )
+        .unwrap();
+        writeln!(
+            first,
+            "plainsight:caller:first_seen_timestamp_seconds{{{labels}}} {start} {at}"
+        )
+        .unwrap();
+        for group in ["evidence", "coverage"] {
+            writeln!(
+                rules,
+                "plainsight:rules:evaluated_timestamp_seconds{{group=\"{group}\"}} {at} {at}"
+            )
+            .unwrap();
+        }
+        writeln!(
+            since,
+            "plainsight:workload:reporting_since_timestamp_seconds{{{to}}} {start} {at}"
+        )
+        .unwrap();
+        at += 60;
+    }
+    let prometheus = Prometheus::with(&format!("{last}{first}{rules}{since}# EOF\n"));
+    let answer = prometheus.ask(&["explain", "shop/cart", "--window", "12h"]);
+    let came = (mesh.now - start) / (3 * 3_600) + 1;
+    assert!(
+        answer.out.contains(&format!("{came} of 12 hours")),
+        "{came} in {}{}",
+        answer.out,
+        answer.err
+    );
 }
 
 #[test]
@@ -431,6 +482,15 @@ fn verify_tells_who_is_lost_after_a_switch() {
             .ask(&["verify", "-n", "shop", "-f", path])
             .out
             .contains("not STRICT: shop/cart: PERMISSIVE")
+    );
+
+    // Without any mutual TLS before or since, nothing shows that it flows.
+    let quiet = Prometheus::with(&mesh::example().openmetrics());
+    let quiet = quiet.ask(&["verify", "-n", "payments", "-f", path]);
+    assert!(
+        quiet.code == 3 && quiet.out.contains("no mutual TLS"),
+        "{}",
+        quiet.out
     );
 
     mesh.series(

@@ -209,7 +209,7 @@ fn workload(
     let without = own.iter().filter(|pod| !pod.sidecar).count();
     if without > 0 {
         finding.facts.push(format!(
-            "{without} of its {} pods have no container istio-proxy",
+            "without a container istio-proxy: {without} of {} pods",
             own.len()
         ));
         injection(namespace, cluster, finding);

@@ -127,6 +127,11 @@ pub fn verify<'a>(
             found.stopped.push(flow);
         }
     }
+    if found.flowing == 0 && found.stopped.is_empty() {
+        found
+            .unproven
+            .push("no mutual TLS was seen, neither before the switch nor since".into());
+    }
     if workloads.is_empty() {
         found
             .unproven

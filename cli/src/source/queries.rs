@@ -309,11 +309,11 @@ fn callers(prometheus: &Prometheus, now: Timestamp, matchers: &str) -> Result<Ve
         .collect();
     let last = format!("plainsight:caller:last_seen_timestamp_seconds{{{matchers}}}");
     let last: Vec<Sample<CallerLabels>> = prometheus.query(&last, Some(now))?;
-    let named = last.into_iter().filter_map(|sample| {
+    let named = last.into_iter().map(|sample| {
         let first_seen = first.remove(&sample.metric);
         // A time that is no time counts as now: a caller must not be lost.
         let last_seen = sample.moment().unwrap_or(now);
-        Some(caller(sample.metric, last_seen, first_seen))
+        caller(sample.metric, last_seen, first_seen)
     });
     Ok(named.collect())
 }
