@@ -176,6 +176,14 @@ fn a_kubeconfig_that_cannot_be_used_is_one_sentence() {
         "{}",
         missing.err
     );
+    let broken = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(broken.path(), "clusters: [\n").unwrap();
+    let broken = prometheus.ask(&["report", "--kubeconfig", broken.path().to_str().unwrap()]);
+    assert!(
+        broken.code == 1 && broken.out.is_empty() && broken.err.lines().count() == 1,
+        "{}",
+        broken.err
+    );
     let server = cluster("");
     let kubeconfig = kubeconfig(&server);
     let context = prometheus.ask(&[

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1 as core;
 use kube::api::{ApiResource, DynamicObject, ListParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client, Config};
 use serde::de::DeserializeOwned;
 
@@ -75,7 +75,13 @@ async fn config(args: &KubernetesArgs) -> Result<Option<Config>, Error> {
                 .map(Some)
                 .map_err(|error| Error::Kubernetes(error.to_string()));
         }
-        Err(_) => return Ok(None),
+        Err(KubeconfigError::FindPath) => return Ok(None),
+        Err(KubeconfigError::ReadConfig(error, _))
+            if error.kind() == std::io::ErrorKind::NotFound =>
+        {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::Kubernetes(format!("kubeconfig: {}", chain(&error)))),
     };
     let options = KubeConfigOptions {
         context: args.context.clone(),
@@ -87,14 +93,22 @@ async fn config(args: &KubernetesArgs) -> Result<Option<Config>, Error> {
         .map_err(|error| Error::Kubernetes(format!("kubeconfig: {}", chain(&error))))
 }
 
-/// An error with its causes, in one line.
+/// An error with its causes, in one line: parsers of YAML add a picture of the place.
 fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
+    let line = |error: &dyn std::error::Error| {
+        error
+            .to_string()
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let mut text = line(error);
     let mut source = error.source();
     while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
+        let cause_line = line(cause);
+        if !text.contains(&cause_line) {
+            text = format!("{text}: {cause_line}");
         }
         source = cause.source();
     }
