@@ -1,6 +1,6 @@
-# The module. tools/build-wasm says how it is made and which Rust made it.
+# The module.
 
-WASM_SOURCES := Cargo.toml Cargo.lock tools/build-wasm $(shell find src -name '*.rs')
+WASM_SOURCES := Cargo.toml Cargo.lock .cargo/config.toml tools/build-wasm $(shell find src -name '*.rs')
 
 # A file target: what needs the module depends on it, and nothing is built twice.
 $(WASM): $(WASM_SOURCES)

@@ -1,13 +1,9 @@
-# Files that are made from other files, by tools/gen.
+# The documentation's tables, written from the filter's definitions by tools/gen.
 
 .PHONY: gen
-gen: ## write the generated files
+gen: ## write the tables of README.md and docs/metrics.md
 	@cargo run --locked --quiet --package plainsight-gen
 
 .PHONY: lint-gen
-lint-gen: ## generated files are up to date; rules, alerts, dashboard and runbook agree
+lint-gen:
 	@cargo run --locked --quiet --package plainsight-gen -- --check
-
-.PHONY: test-gen
-test-gen: ## the generator's own tests
-	@cargo test --locked --quiet --package plainsight-gen

@@ -1,5 +1,5 @@
-# The filter in real Envoys: every claim and the proof, against the newest and the oldest Envoy that Istio's supported
-# releases use, and on demand against all of them.
+# The filter in real Envoys: all claims and the proof, against the newest and the oldest Envoy of Istio's supported
+# releases, and on demand against all of them.
 
 ENVOY_ALL := $(ENVOY_OLDEST) 1.37.0 1.38.2 1.39.3 $(ENVOY_NEWEST)
 
@@ -7,7 +7,7 @@ ENVOY_ALL := $(ENVOY_OLDEST) 1.37.0 1.38.2 1.39.3 $(ENVOY_NEWEST)
 define integration
 	@echo "integration: Envoy $(1)"
 	@PLAINSIGHT_ENVOY="$$(tools/setup envoy $(1))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" \
-		cargo test --locked --package plainsight-integration $(2)
+		cargo test --locked --package plainsight-claims $(2)
 endef
 
 .PHONY: test-integration
@@ -26,10 +26,10 @@ proof: $(WASM) ## run the proof against the newest Envoy and write docs/proof.md
 	@mkdir -p docs
 	@PLAINSIGHT_ENVOY="$$(tools/setup envoy $(ENVOY_NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" \
 		PLAINSIGHT_PROOF="$(CURDIR)/docs/proof.md" \
-		cargo test --locked --package plainsight-integration --test proof -- --nocapture
+		cargo test --locked --package plainsight-claims --test proof -- --nocapture
 	@echo "proof: docs/proof.md"
 
-# Every version is run even when one fails; the table then says so and the target fails.
+# Runs every version even if one fails. A failure is shown in the table, and the target fails.
 .PHONY: test-matrix
 test-matrix: $(WASM) ## run everything against each supported Envoy and write docs/matrix.md
 	@mkdir -p docs

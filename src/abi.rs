@@ -1,23 +1,52 @@
-//! The filter's side of proxy-wasm ABI 0.2.1: Envoy's functions behind `Host`, and the callbacks
-//! that Envoy enters. The one file with `unsafe` code.
+//! The filter's side of proxy-wasm ABI 0.2.1: Envoy's functions behind [`crate::host::Host`], and the callbacks that
+//! Envoy calls. The only file with `unsafe` code.
 //!
-//! It holds the module's memory discipline and no decision of the filter. Only the callbacks that the
-//! filter needs are exported: Envoy enters the VM for each exported one, and skips the others
-//! (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/wasm.cc>, `getFunctions`).
+//! Only the callbacks that the filter needs are exported: Envoy enters the VM for every exported one and skips the
+//! others (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/wasm.cc>, `getFunctions`). CONTRIBUTING.md
+//! says why the SDK is not used; `abi/tests.rs` holds numbers and signatures against it.
 //!
-//! Invariants that the `unsafe` blocks rest on:
-//! - A VM runs on one thread and never in two callbacks at once; the host re-enters it in a host call only
-//!   through `proxy_on_memory_allocate`, which touches `Inbox` alone.
-//! - A block that the host got from that function is taken back by exactly one of our own calls,
-//!   and only if it is the block handed out last; any other pointer from the host is refused.
+//! Invariants of the `unsafe` blocks:
+//! - A VM runs on one thread and never in two callbacks at once. In a host call the host re-enters it only through
+//!   `proxy_on_memory_allocate`, which uses `Inbox` alone.
+//! - A block that the host got from that function is freed by exactly one host call, and used only if it
+//!   is the block allocated last. Any other pointer from the host is refused.
 #![cfg_attr(target_arch = "wasm32", allow(unsafe_code))]
+
+/// `proxy_buffer_type_t`: data that a network filter just received.
+pub const DOWNSTREAM_DATA: u32 = 2;
+/// `proxy_buffer_type_t`: the plugin's configuration.
+pub const PLUGIN_CONFIGURATION: u32 = 7;
+/// `proxy_header_map_type_t`: request headers.
+pub const REQUEST_HEADERS: u32 = 0;
+/// `proxy_header_map_type_t`: response headers.
+pub const RESPONSE_HEADERS: u32 = 2;
+/// `proxy_metric_type_t`: counter.
+pub const COUNTER: u32 = 0;
+/// `proxy_metric_type_t`: gauge.
+pub const GAUGE: u32 = 1;
+/// `proxy_action_t`: continue.
+pub const CONTINUE: u32 = 0;
+/// `proxy_peer_type_t`: closed by Envoy.
+pub const LOCAL: u32 = 1;
+/// `proxy_log_level_t`: info.
+pub const INFO: u32 = 2;
+/// `proxy_log_level_t`: warn.
+pub const WARN: u32 = 3;
+/// `proxy_log_level_t`: error.
+pub const ERROR: u32 = 4;
+
+#[cfg(test)]
+mod tests;
 
 #[cfg(target_arch = "wasm32")]
 pub use wasm::*;
 
 #[cfg(target_arch = "wasm32")]
 mod wasm {
-    use crate::host::{Headers, Host, Level, MetricId, MetricKind, Status};
+    use super::*;
+    use crate::connection::ClosedBy;
+    use crate::host::{HeaderMap, Host, MetricId, MetricKind, Status};
+    use crate::logger::Logger;
     use crate::vm::Vm;
     use std::cell::{Cell, RefCell, UnsafeCell};
 
@@ -67,35 +96,17 @@ mod wasm {
         fn proxy_define_metric(kind: u32, name: *const u8, size: usize, id: *mut u32) -> u32;
         fn proxy_increment_metric(id: u32, by: i64) -> u32;
         fn proxy_record_metric(id: u32, value: u64) -> u32;
-        fn proxy_get_shared_data(
-            key: *const u8,
-            key_size: usize,
-            value: *mut *mut u8,
-            size: *mut usize,
-            version: *mut u32,
-        ) -> u32;
-        fn proxy_set_shared_data(
-            key: *const u8,
-            key_size: usize,
-            value: *const u8,
-            size: usize,
-            version: u32,
-        ) -> u32;
         fn proxy_get_current_time_nanoseconds(now: *mut u64) -> u32;
         fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
     }
 
-    /// `proxy_buffer_type_t`: data a network filter has just received.
-    const DOWNSTREAM_DATA: u32 = 2;
-    /// `proxy_buffer_type_t`: the plugin's configuration.
-    const PLUGIN_CONFIGURATION: u32 = 7;
     /// Values up to this size need no allocation: a connection id, a User-Agent, a SPIFFE id.
     const FIXED: usize = 1024;
 
-    /// Where the host puts the value of the call under way.
+    /// Where the host writes the value of the current call.
     struct Inbox {
         fixed: UnsafeCell<[u64; FIXED / 8]>,
-        /// The block handed out last, if it was too large for `fixed`: its address and size.
+        /// The block allocated last, if it did not fit into `fixed`: its address and size.
         large: Cell<Option<(*mut u8, usize)>>,
     }
 
@@ -125,7 +136,7 @@ mod wasm {
 
         fn release(&self) {
             if let Some((block, size)) = self.large.take() {
-                // SAFETY: `allocate` made the block with this capacity and nobody else frees it.
+                // SAFETY: `allocate` made the block with this capacity, and only this function frees it.
                 drop(unsafe { Vec::from_raw_parts(block, 0, size) });
             }
         }
@@ -143,8 +154,8 @@ mod wasm {
             } else if size > room || into.try_reserve(size).is_err() {
                 Err(Status::INVALID_MEMORY_ACCESS)
             } else {
-                // SAFETY: `value` is a block of ours with at least `size` bytes, initialised when it is
-                // `fixed`, and written by the host when it is the large one.
+                // SAFETY: `value` is a block from `allocate` with at least `size` bytes: `fixed` is initialised,
+                // and the host has written the large one.
                 into.extend_from_slice(unsafe { std::slice::from_raw_parts(value, size) });
                 Ok(())
             };
@@ -177,11 +188,10 @@ mod wasm {
         }
     }
 
-    fn map(headers: Headers) -> u32 {
-        // `proxy_header_map_type_t`
-        match headers {
-            Headers::Request => 0,
-            Headers::Response => 2,
+    fn number(map: HeaderMap) -> u32 {
+        match map {
+            HeaderMap::Request => REQUEST_HEADERS,
+            HeaderMap::Response => RESPONSE_HEADERS,
         }
     }
 
@@ -204,39 +214,33 @@ mod wasm {
             })
         }
 
-        fn downstream_data(&mut self, most: u32, into: &mut Vec<u8>) -> Result<(), Status> {
+        fn downstream_data(&mut self, max: usize, into: &mut Vec<u8>) -> Result<(), Status> {
             value(into, |block, size| unsafe {
-                proxy_get_buffer_bytes(DOWNSTREAM_DATA, 0, most as usize, block, size)
+                proxy_get_buffer_bytes(DOWNSTREAM_DATA, 0, max, block, size)
             })
         }
 
-        fn plugin_configuration(&mut self, size: u32, into: &mut Vec<u8>) -> Result<(), Status> {
-            let most = size as usize;
+        fn plugin_configuration(&mut self, max: usize, into: &mut Vec<u8>) -> Result<(), Status> {
             value(into, |block, size| unsafe {
-                proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, most, block, size)
+                proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, max, block, size)
             })
         }
 
-        fn header(
-            &mut self,
-            headers: Headers,
-            name: &str,
-            into: &mut Vec<u8>,
-        ) -> Result<(), Status> {
+        fn header(&mut self, map: HeaderMap, name: &str, into: &mut Vec<u8>) -> Result<(), Status> {
             value(into, |block, size| unsafe {
-                proxy_get_header_map_value(map(headers), name.as_ptr(), name.len(), block, size)
+                proxy_get_header_map_value(number(map), name.as_ptr(), name.len(), block, size)
             })
         }
 
         fn replace_header(
             &mut self,
-            headers: Headers,
+            map: HeaderMap,
             name: &str,
-            value: &[u8],
+            value: &str,
         ) -> Result<(), Status> {
             checked(unsafe {
                 proxy_replace_header_map_value(
-                    map(headers),
+                    number(map),
                     name.as_ptr(),
                     name.len(),
                     value.as_ptr(),
@@ -245,10 +249,10 @@ mod wasm {
             })
         }
 
-        fn add_header(&mut self, headers: Headers, name: &str, value: &[u8]) -> Result<(), Status> {
+        fn add_header(&mut self, map: HeaderMap, name: &str, value: &str) -> Result<(), Status> {
             checked(unsafe {
                 proxy_add_header_map_value(
-                    map(headers),
+                    number(map),
                     name.as_ptr(),
                     name.len(),
                     value.as_ptr(),
@@ -259,8 +263,8 @@ mod wasm {
 
         fn define_metric(&mut self, kind: MetricKind, name: &str) -> Result<MetricId, Status> {
             let kind = match kind {
-                MetricKind::Counter => 0,
-                MetricKind::Gauge => 1,
+                MetricKind::Counter => COUNTER,
+                MetricKind::Gauge => GAUGE,
             };
             let mut id = 0;
             checked(unsafe { proxy_define_metric(kind, name.as_ptr(), name.len(), &mut id) })?;
@@ -275,26 +279,6 @@ mod wasm {
             checked(unsafe { proxy_record_metric(id.0, value) })
         }
 
-        fn shared(&mut self, key: &str, into: &mut Vec<u8>) -> Result<u32, Status> {
-            let mut version = 0;
-            value(into, |block, size| unsafe {
-                proxy_get_shared_data(key.as_ptr(), key.len(), block, size, &mut version)
-            })?;
-            Ok(version)
-        }
-
-        fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Status> {
-            checked(unsafe {
-                proxy_set_shared_data(
-                    key.as_ptr(),
-                    key.len(),
-                    value.as_ptr(),
-                    value.len(),
-                    version,
-                )
-            })
-        }
-
         fn now(&mut self) -> Result<u64, Status> {
             let mut now = 0;
             checked(unsafe { proxy_get_current_time_nanoseconds(&mut now) })?;
@@ -304,22 +288,18 @@ mod wasm {
         fn tick_every(&mut self, milliseconds: u32) -> Result<(), Status> {
             checked(unsafe { proxy_set_tick_period_milliseconds(milliseconds) })
         }
-
-        fn log(&mut self, level: Level, line: &str) {
-            let level = match level {
-                Level::Info => 2,
-                Level::Warn => 3,
-                Level::Error => 4,
-            };
-            unsafe { proxy_log(level, line.as_ptr(), line.len()) };
-        }
     }
+
+    static LOGGER: Logger = Logger(|level, line| {
+        // SAFETY: the host reads the line during the call only. An error has nowhere to go.
+        unsafe { proxy_log(level, line.as_ptr(), line.len()) };
+    });
 
     thread_local! {
         static VM: RefCell<Vm<Envoy>> = RefCell::new(Vm::new(Envoy));
     }
 
-    /// Runs a callback on the VM's state; a state that is in use is left alone instead of trapping.
+    /// Runs a callback on the VM. A VM that is in use already is left alone instead of trapping.
     fn enter(callback: impl FnOnce(&mut Vm<Envoy>)) {
         VM.with(|vm| {
             if let Ok(mut vm) = vm.try_borrow_mut() {
@@ -328,66 +308,74 @@ mod wasm {
         });
     }
 
-    /// Tells the host which ABI this is.
+    /// Declares the ABI version.
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_abi_version_0_2_1() {}
 
-    /// Gives the host room for a value; null when there is none.
+    /// Allocates room for a value from the host; null if there is none.
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
         INBOX.allocate(size)
     }
 
-    /// A root context (parent 0), or the context of a connection or a stream.
+    /// See [`Vm::on_context_create`].
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_context_create(context: u32, parent: u32) {
         enter(|vm| vm.on_context_create(context, parent));
     }
 
-    /// A configuration for a root context. Always true: see [`Vm::on_configure`].
+    /// See [`Vm::on_configure`]. Always true: false would stop Envoy at startup, under FAIL_OPEN too (measured).
     #[unsafe(no_mangle)]
-    pub extern "C" fn proxy_on_configure(root: u32, size: u32) -> u32 {
-        enter(|vm| vm.on_configure(root, size));
-        1
+    pub extern "C" fn proxy_on_configure(plugin: u32, size: usize) -> bool {
+        if log::set_logger(&LOGGER).is_ok() {
+            log::set_max_level(log::STATIC_MAX_LEVEL);
+        }
+        enter(|vm| vm.on_configure(plugin, size));
+        true
     }
 
-    /// The timer of a root context.
+    /// See [`Vm::on_tick`].
     #[unsafe(no_mangle)]
-    pub extern "C" fn proxy_on_tick(root: u32) {
-        enter(|vm| vm.on_tick(root));
+    pub extern "C" fn proxy_on_tick(plugin: u32) {
+        enter(|vm| vm.on_tick(plugin));
     }
 
-    /// A connection was accepted; 0 is "continue".
+    /// See [`Vm::on_new_connection`].
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_new_connection(context: u32) -> u32 {
         enter(|vm| vm.on_new_connection(context));
-        0
+        CONTINUE
     }
 
-    /// Data came from the caller; 0 is "continue".
+    /// See [`Vm::on_downstream_data`].
     #[unsafe(no_mangle)]
-    pub extern "C" fn proxy_on_downstream_data(context: u32, size: u32, _end: u32) -> u32 {
+    pub extern "C" fn proxy_on_downstream_data(context: u32, size: usize, _end: bool) -> u32 {
         enter(|vm| vm.on_downstream_data(context, size));
-        0
+        CONTINUE
     }
 
-    /// The caller's connection ended.
+    /// See [`Vm::on_downstream_connection_close`].
     #[unsafe(no_mangle)]
-    pub extern "C" fn proxy_on_downstream_connection_close(context: u32, _by: u32) {
-        enter(|vm| vm.on_downstream_connection_close(context));
+    pub extern "C" fn proxy_on_downstream_connection_close(context: u32, by: u32) {
+        let by = if by == LOCAL {
+            ClosedBy::Local
+        } else {
+            ClosedBy::Remote
+        };
+        enter(|vm| vm.on_downstream_connection_close(context, by));
     }
 
-    /// A request's headers are there; 0 is "continue".
+    /// See [`Vm::on_request_headers`].
     #[unsafe(no_mangle)]
-    pub extern "C" fn proxy_on_request_headers(context: u32, _count: u32, _end: u32) -> u32 {
+    pub extern "C" fn proxy_on_request_headers(context: u32, _count: usize, _end: bool) -> u32 {
         enter(|vm| vm.on_request_headers(context));
-        0
+        CONTINUE
     }
 
-    /// The response's headers are there; 0 is "continue".
+    /// See [`Vm::on_response_headers`].
     #[unsafe(no_mangle)]
-    pub extern "C" fn proxy_on_response_headers(context: u32, _count: u32, _end: u32) -> u32 {
+    pub extern "C" fn proxy_on_response_headers(context: u32, _count: usize, _end: bool) -> u32 {
         enter(|vm| vm.on_response_headers(context));
-        0
+        CONTINUE
     }
 }

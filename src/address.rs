@@ -1,21 +1,21 @@
-//! Addresses as Envoy prints them, and CIDR blocks as operators write them. Knows text only.
+//! Addresses as Envoy prints them, and CIDR blocks as operators write them. Pure.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::IpAddr;
 
-/// A TCP peer: its address, and its port.
+/// A TCP peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address; an IPv4 address mapped into IPv6 is given as IPv4, for it is the same caller.
+    /// The address. An IPv4-mapped IPv6 address is given as IPv4, because it is the same caller.
     pub ip: IpAddr,
-    /// The port. 0 is no port of a TCP peer: Envoy writes it for an address taken from
-    /// `X-Forwarded-For` (measured; <https://github.com/envoyproxy/envoy/blob/main/source/common/http/utility.cc>).
+    /// The port. Envoy writes 0 for an address that it took from `X-Forwarded-For`
+    /// (measured; <https://github.com/envoyproxy/envoy/blob/main/source/common/http/utility.cc>).
     pub port: u16,
 }
 
 impl Endpoint {
-    /// Reads `10.0.0.7:4312` or `[fd00::7]:4312`; `None` for anything else. A zone (`%eth0`) is dropped.
-    pub fn parse(text: &[u8]) -> Option<Endpoint> {
-        let text = std::str::from_utf8(text).ok()?;
+    /// Parses `10.0.0.7:4312` or `[fd00::7]:4312`. A zone (`%eth0`) is dropped. `None` for anything else.
+    pub fn parse(text: &str) -> Option<Endpoint> {
         let (host, port) = text.rsplit_once(':')?;
         let port = port.parse().ok()?;
         let ip = match host.strip_prefix('[') {
@@ -33,96 +33,61 @@ impl Endpoint {
     }
 }
 
-/// A block of addresses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cidr {
-    first: IpAddr,
-    prefix: u8,
+/// Parses `10.20.0.0/16`, `fd00::/8`, or one address. An IPv4-mapped block is given as IPv4.
+///
+/// # Errors
+/// What is wrong with the text. Bits after the prefix (`10.20.0.1/16`) are an error, because either half may be
+/// the typo.
+pub fn parse_block(text: &str) -> Result<IpNet, &'static str> {
+    let block: IpNet = match text.parse::<IpAddr>() {
+        Ok(ip) => ip.into(),
+        Err(_) => text.parse().map_err(|_| "not a CIDR block")?,
+    };
+    if block.trunc() != block {
+        return Err("a CIDR block with bits after its prefix");
+    }
+    Ok(canonical(block))
 }
 
-impl Cidr {
-    /// The block of the first `prefix` bits of `ip`; a prefix beyond the address's width is its width.
-    pub fn around(ip: IpAddr, prefix: u8) -> Cidr {
-        match ip {
-            IpAddr::V4(v4) => {
-                let prefix = prefix.min(32);
-                let mask = u32::MAX
-                    .checked_shl(32_u32.saturating_sub(u32::from(prefix)))
-                    .unwrap_or(0);
-                Cidr {
-                    first: IpAddr::V4(Ipv4Addr::from_bits(v4.to_bits() & mask)),
-                    prefix,
-                }
-            }
-            IpAddr::V6(v6) => {
-                let prefix = prefix.min(128);
-                let mask = u128::MAX
-                    .checked_shl(128_u32.saturating_sub(u32::from(prefix)))
-                    .unwrap_or(0);
-                Cidr {
-                    first: IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & mask)),
-                    prefix,
-                }
-            }
-        }
-    }
-
-    /// Reads `10.20.0.0/16`, `fd00::/8`, or one address without a prefix; `None` for anything else, bits
-    /// behind the prefix among it: `10.20.0.1/16` may be a slip of either half.
-    pub fn parse(text: &str) -> Option<Cidr> {
-        let (host, prefix) = match text.split_once('/') {
-            Some((host, prefix)) => (host, Some(prefix)),
-            None => (text, None),
-        };
-        let ip: IpAddr = host.parse().ok()?;
-        let width = if ip.is_ipv4() { 32 } else { 128 };
-        let prefix = match prefix {
-            None => width,
-            Some(digits) => {
-                if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-                    return None;
-                }
-                digits.parse().ok().filter(|&prefix| prefix <= width)?
-            }
-        };
-        let block = Cidr::around(ip, prefix);
-        (block.first == ip).then_some(block)
-    }
-
-    /// Whether the block holds the address.
-    pub fn contains(&self, ip: IpAddr) -> bool {
-        ip.is_ipv4() == self.first.is_ipv4() && Cidr::around(ip, self.prefix).first == self.first
-    }
-
-    /// How many leading bits are fixed.
-    pub fn prefix(&self) -> u8 {
-        self.prefix
+/// An IPv4-mapped block (`::ffff:10.0.0.0/104`) as the IPv4 block that it stands for.
+fn canonical(block: IpNet) -> IpNet {
+    let IpNet::V6(v6) = block else { return block };
+    let mapped = v6.addr().to_ipv4_mapped();
+    let prefix = v6.prefix_len().checked_sub(96);
+    match mapped
+        .zip(prefix)
+        .map(|(ip, prefix)| Ipv4Net::new(ip, prefix))
+    {
+        Some(Ok(v4)) => IpNet::V4(v4),
+        _ => block,
     }
 }
 
-impl std::fmt::Display for Cidr {
-    /// One address without its prefix, a block with it.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let width = if self.first.is_ipv4() { 32 } else { 128 };
-        if self.prefix == width {
-            write!(f, "{}", self.first)
-        } else {
-            write!(f, "{}/{}", self.first, self.prefix)
-        }
-    }
+/// The block that an address belongs to. A prefix beyond the address's width is its width.
+pub fn block_of(ip: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> IpNet {
+    let block = match ip {
+        IpAddr::V4(v4) => Ipv4Net::new(v4, ipv4_prefix).map(IpNet::V4),
+        IpAddr::V6(v6) => Ipv6Net::new(v6, ipv6_prefix).map(IpNet::V6),
+    };
+    block.unwrap_or(IpNet::from(ip)).trunc()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
     fn endpoint(text: &str) -> Option<(String, u16)> {
-        Endpoint::parse(text.as_bytes()).map(|peer| (peer.ip.to_string(), peer.port))
+        Endpoint::parse(text).map(|peer| (peer.ip.to_string(), peer.port))
+    }
+
+    fn block(text: &str) -> String {
+        parse_block(text).unwrap().to_string()
     }
 
     #[test]
-    fn envoy_s_two_forms_are_read() {
+    fn both_of_envoy_s_forms_are_parsed() {
         assert_eq!(endpoint("10.0.0.7:4312"), Some(("10.0.0.7".into(), 4312)));
         assert_eq!(endpoint("[fd00::7]:1"), Some(("fd00::7".into(), 1)));
         assert_eq!(endpoint("[fe80::1%eth0]:9"), Some(("fe80::1".into(), 9)));
@@ -130,11 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn a_mapped_address_is_the_ipv4_caller_it_stands_for() {
-        assert_eq!(
-            endpoint("[::ffff:10.0.0.7]:80"),
-            Some(("10.0.0.7".into(), 80))
-        );
+    fn an_ipv4_mapped_address_is_the_ipv4_caller() {
+        let mapped = endpoint("[::ffff:10.0.0.7]:80");
+        assert_eq!(mapped, Some(("10.0.0.7".into(), 80)));
     }
 
     #[test]
@@ -152,19 +115,26 @@ mod tests {
         ] {
             assert_eq!(endpoint(text), None, "{text}");
         }
-        assert_eq!(Endpoint::parse(b"\xff:1"), None);
     }
 
     #[test]
-    fn blocks_are_read_and_printed() {
-        for text in ["10.20.0.0/16", "fd00::/8", "0.0.0.0/0", "::/0", "10.0.0.7"] {
-            assert_eq!(Cidr::parse(text).unwrap().to_string(), text);
+    fn blocks_are_parsed() {
+        for text in ["10.20.0.0/16", "fd00::/8", "0.0.0.0/0", "::/0"] {
+            assert_eq!(block(text), text);
         }
-        assert_eq!(Cidr::parse("10.0.0.7/32").unwrap().to_string(), "10.0.0.7");
+        assert_eq!(block("10.0.0.7"), "10.0.0.7/32");
     }
 
     #[test]
-    fn slips_are_no_blocks() {
+    fn an_ipv4_mapped_block_is_an_ipv4_block() {
+        assert_eq!(block("::ffff:10.20.0.0/112"), "10.20.0.0/16");
+        assert_eq!(block("::ffff:10.0.0.7"), "10.0.0.7/32");
+        assert_eq!(block("::ffff:0:0/96"), "0.0.0.0/0");
+        assert_eq!(block("::/95"), "::/95");
+    }
+
+    #[test]
+    fn typos_are_no_blocks() {
         for text in [
             "10.0.0/8",
             "10.20.0.1/16",
@@ -176,31 +146,21 @@ mod tests {
             "",
             "10.0.0.0/08x",
         ] {
-            assert_eq!(Cidr::parse(text), None, "{text}");
+            assert!(parse_block(text).is_err(), "{text}");
         }
-    }
-
-    #[test]
-    fn a_block_holds_its_own_family_only() {
-        let all = Cidr::parse("0.0.0.0/0").unwrap();
-        assert!(all.contains("1.2.3.4".parse().unwrap()));
-        assert!(!all.contains("::1".parse().unwrap()));
-        let block = Cidr::parse("10.20.0.0/16").unwrap();
-        assert!(block.contains("10.20.255.1".parse().unwrap()));
-        assert!(!block.contains("10.21.0.1".parse().unwrap()));
     }
 
     proptest! {
         #[test]
-        fn every_printed_endpoint_is_read_back(bits: u128, port: u16, four: bool) {
+        fn every_printed_endpoint_is_parsed(bits: u128, port: u16, four: bool) {
             let ip = if four {
                 IpAddr::V4(Ipv4Addr::from_bits(bits as u32))
             } else {
                 IpAddr::V6(Ipv6Addr::from_bits(bits))
             };
-            let text = std::net::SocketAddr::new(ip, port).to_string();
-            let read = Endpoint::parse(text.as_bytes()).unwrap();
-            prop_assert_eq!(read, Endpoint { ip: ip.to_canonical(), port });
+            let text = SocketAddr::new(ip, port).to_string();
+            let parsed = Endpoint::parse(&text).unwrap();
+            prop_assert_eq!(parsed, Endpoint { ip: ip.to_canonical(), port });
         }
 
         #[test]
@@ -210,15 +170,14 @@ mod tests {
             } else {
                 IpAddr::V6(Ipv6Addr::from_bits(bits))
             };
-            let block = Cidr::around(ip, prefix);
-            prop_assert!(block.contains(ip));
-            prop_assert_eq!(Cidr::parse(&block.to_string()), Some(block));
+            let block = block_of(ip, prefix, prefix);
+            prop_assert!(block.contains(&ip));
+            prop_assert_eq!(block, block.trunc());
         }
 
         #[test]
-        fn any_bytes_are_harmless(bytes: Vec<u8>, text: String) {
-            let _ = Endpoint::parse(&bytes);
-            let _ = Cidr::parse(&text);
+        fn any_text_is_harmless(text: String) {
+            let _ = (Endpoint::parse(&text), parse_block(&text));
         }
     }
 }

@@ -1,78 +1,96 @@
-//! Who a caller without mutual TLS is, as far as it can be known. Pure.
+//! Who a caller without mutual TLS is. Pure.
 
-use crate::address::{Cidr, Endpoint};
+use crate::address::{Endpoint, block_of};
+use crate::labels::OVERFLOW;
 use crate::settings::Settings;
+use ipnet::IpNet;
+use std::net::IpAddr;
+use std::rc::Rc;
 
-/// Whom the TCP peer's address names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Where a connection came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The address of the TCP peer.
-    Peer(std::net::IpAddr),
-    /// Only an address from `X-Forwarded-For` was to be seen: the client chose it, so it is nobody's.
+    Peer(IpAddr),
+    /// Only an address from `X-Forwarded-For` was visible. The client chose it, so it is not used.
     Forwarded,
     /// No IP address: a Unix domain socket, or a value that could not be read.
     Unknown,
 }
 
 impl Source {
-    /// What an address says. `None`: it could not be read.
-    pub fn of(endpoint: Option<Endpoint>) -> Source {
-        match endpoint {
+    /// The source behind `source.address`.
+    pub fn parse(address: &str) -> Source {
+        match Endpoint::parse(address) {
             None => Source::Unknown,
-            // With `use_remote_address: false`, as Istio sets it inbound, Envoy takes `source.address` in
-            // HTTP contexts from X-Forwarded-For, and the port is then 0 (measured on 1.36.2 and 1.40.0).
+            // With `use_remote_address: false`, as Istio sets it inbound, Envoy takes `source.address` in HTTP
+            // contexts from X-Forwarded-For, with port 0 (measured on 1.36.2 and 1.40.0).
             Some(Endpoint { port: 0, .. }) => Source::Forwarded,
             Some(Endpoint { ip, .. }) => Source::Peer(ip),
         }
     }
 
-    /// Appends the value of label `source_ip`.
-    pub fn push_ip(self, settings: &Settings, into: &mut String) {
-        use std::fmt::Write;
+    /// The value of label `source_ip`.
+    pub fn label(self, settings: &Settings) -> SourceIp {
         match self {
             Source::Peer(ip) => {
-                let prefix = if ip.is_ipv4() {
-                    settings.ipv4_prefix
-                } else {
-                    settings.ipv6_prefix
-                };
-                // Writing into a String cannot fail.
-                let _ = write!(into, "{}", Cidr::around(ip, prefix));
+                SourceIp::Block(block_of(ip, settings.ipv4_prefix, settings.ipv6_prefix))
             }
-            Source::Forwarded => into.push_str("forwarded"),
-            Source::Unknown => into.push_str("unknown"),
+            Source::Forwarded => SourceIp::Forwarded,
+            Source::Unknown => SourceIp::Unknown,
         }
     }
 
-    /// The operator's name for the address: that of the longest prefix; empty when there is none.
-    pub fn name(self, settings: &Settings) -> &str {
-        let Source::Peer(ip) = self else { return "" };
-        settings
-            .callers
-            .iter()
-            .filter(|named| named.cidr.contains(ip))
-            .max_by_key(|named| named.cidr.prefix())
-            .map_or("", |named| named.name.as_str())
+    /// The operator's name for the address: the one of the longest prefix.
+    pub fn name(self, settings: &Settings) -> Option<Rc<str>> {
+        let Source::Peer(ip) = self else { return None };
+        let blocks = settings.callers.iter();
+        blocks
+            .filter(|caller| caller.block.contains(&ip))
+            .max_by_key(|caller| caller.block.prefix_len())
+            .map(|caller| Rc::clone(&caller.name))
+    }
+}
+
+/// The label `source_ip`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum SourceIp {
+    /// An address, or the block it was aggregated to.
+    Block(IpNet),
+    /// See [`Source::Forwarded`].
+    Forwarded,
+    /// See [`Source::Unknown`].
+    Unknown,
+    /// Beyond `maxCallers`.
+    Overflow,
+}
+
+impl std::fmt::Display for SourceIp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SourceIp::Block(block) if block.prefix_len() == block.max_prefix_len() => {
+                write!(f, "{}", block.addr())
+            }
+            SourceIp::Block(block) => write!(f, "{block}"),
+            SourceIp::Forwarded => f.write_str("forwarded"),
+            SourceIp::Unknown => f.write_str("unknown"),
+            SourceIp::Overflow => f.write_str(OVERFLOW),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::NamedCidr;
+    use crate::address::parse_block;
+    use crate::settings::NamedBlock;
 
-    fn source(text: &str) -> Source {
-        Source::of(Endpoint::parse(text.as_bytes()))
-    }
-
-    fn ip(settings: &Settings, text: &str) -> String {
-        let mut out = String::new();
-        source(text).push_ip(settings, &mut out);
-        out
+    fn ip(settings: &Settings, address: &str) -> String {
+        Source::parse(address).label(settings).to_string()
     }
 
     #[test]
-    fn a_peer_is_named_by_its_address_or_its_block() {
+    fn a_peer_is_its_address_or_its_block() {
         let mut settings = Settings::default();
         assert_eq!(ip(&settings, "10.1.2.3:4"), "10.1.2.3");
         assert_eq!(ip(&settings, "[fd00::7]:4"), "fd00::7");
@@ -83,15 +101,15 @@ mod tests {
     }
 
     #[test]
-    fn a_forwarded_address_is_never_the_client_s_word() {
+    fn a_forwarded_address_is_not_used() {
         assert_eq!(ip(&Settings::default(), "9.9.9.9:0"), "forwarded");
         assert_eq!(ip(&Settings::default(), "@/run/socket"), "unknown");
     }
 
     #[test]
     fn the_longest_prefix_names_the_caller() {
-        let named = |cidr: &str, name: &str| NamedCidr {
-            cidr: Cidr::parse(cidr).unwrap(),
+        let named = |block, name: &str| NamedBlock {
+            block: parse_block(block).unwrap(),
             name: name.into(),
         };
         let settings = Settings {
@@ -99,17 +117,16 @@ mod tests {
                 named("10.20.0.0/16", "vms"),
                 named("10.0.0.0/8", "all"),
                 named("10.20.5.0/24", "legacy"),
+                named("::ffff:192.168.0.0/112", "mapped"),
             ],
             ..Settings::default()
         };
-        assert_eq!(source("10.20.5.9:1").name(&settings), "legacy");
-        assert_eq!(source("10.20.6.9:1").name(&settings), "vms");
-        assert_eq!(source("10.99.0.1:1").name(&settings), "all");
-        assert_eq!(source("11.0.0.1:1").name(&settings), "");
-        assert_eq!(
-            source("10.20.5.9:0").name(&settings),
-            "",
-            "forwarded addresses have no name"
-        );
+        let name = |address| Source::parse(address).name(&settings);
+        assert_eq!(name("10.20.5.9:1").as_deref(), Some("legacy"));
+        assert_eq!(name("10.20.6.9:1").as_deref(), Some("vms"));
+        assert_eq!(name("10.99.0.1:1").as_deref(), Some("all"));
+        assert_eq!(name("192.168.7.1:1").as_deref(), Some("mapped"));
+        assert_eq!(name("11.0.0.1:1"), None);
+        assert_eq!(name("10.20.5.9:0"), None, "a forwarded address");
     }
 }

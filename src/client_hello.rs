@@ -1,6 +1,6 @@
-//! Tells a TLS ClientHello by its first bytes. Knows bytes only.
+//! Detects a TLS ClientHello by its first bytes. Pure.
 
-/// How many bytes decide: the record header (5) and the handshake type.
+/// The bytes that decide: the record header (5) and the handshake type.
 pub const NEEDED: usize = 6;
 
 /// What the first bytes of a connection are.
@@ -10,13 +10,13 @@ pub enum Opening {
     ClientHello,
     /// Something else.
     Other,
-    /// Too few bytes to tell; so far it looks like a ClientHello.
+    /// Could be the beginning of a ClientHello; more bytes decide.
     TooShort,
 }
 
-/// Looks at the first bytes of a connection.
+/// Classifies the first bytes of a connection.
 ///
-/// A ClientHello opens with a TLSPlaintext record of type handshake (22), major version 3, a length that
+/// A ClientHello begins with a TLSPlaintext record of type handshake (22), major version 3, a length that
 /// is not zero and at most 2^14, and handshake type client_hello (1): RFC 8446, sections 4 and 5.1.
 pub fn opening(first: &[u8]) -> Opening {
     let mut bytes = first.iter().copied();
@@ -46,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_hello_is_told_by_its_record_and_handshake_type() {
+    fn a_client_hello_has_its_record_and_handshake_type() {
         assert_eq!(opening(&[22, 3, 1, 2, 0, 1, 0]), Opening::ClientHello);
         assert_eq!(opening(&[22, 3, 3, 0x40, 0, 1]), Opening::ClientHello);
     }
@@ -78,12 +78,12 @@ mod tests {
         assert_eq!(
             opening(&[22, 3, 9, 0, 200, 1]),
             Opening::Other,
-            "a version that never was"
+            "an unknown version"
         );
     }
 
     #[test]
-    fn a_prefix_decides_as_soon_as_it_can() {
+    fn a_prefix_decides_as_early_as_possible() {
         for length in 0..NEEDED {
             assert_eq!(opening(&[22, 3, 1, 2, 0, 1][..length]), Opening::TooShort);
         }

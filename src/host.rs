@@ -1,119 +1,106 @@
-//! The door to Envoy: every host call the filter makes, each with a `Result`.
+//! The host: every call that the filter makes to Envoy, each with a `Result`.
 //!
-//! The trait knows nothing of callers, peers or metrics' names. Production stands behind it in
-//! [`crate::abi`], tests in a scripted fake.
+//! [`crate::abi`] implements the trait for Envoy, unit tests with a scripted double. The trait does not know
+//! callers, verdicts or metric names.
 
-/// A host call that did not succeed, with Envoy's status number.
+/// A host call that failed, with its status number.
 ///
-/// Numbers and names: proxy-wasm ABI 0.2.1, `proxy_status_t`
-/// (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>). Envoy also answers numbers that
-/// the SDK's enum lacks, so the number is kept as it came.
+/// Numbers: proxy-wasm ABI 0.2.1, `proxy_status_t`
+/// (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>). Envoy also returns numbers that the
+/// SDK's enum does not have, so the number is kept as it came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u32);
 
 impl Status {
-    /// What was asked for is not there.
+    /// The value is absent.
     pub const NOT_FOUND: Status = Status(1);
-    /// The host's memory write into the module failed, or the module had no room for the value.
+    /// The value does not fit into the module's memory.
     pub const INVALID_MEMORY_ACCESS: Status = Status(6);
-    /// Nothing there: Envoy's other word for an absent value.
+    /// The value is empty: Envoy's other status for an absent one.
     pub const EMPTY: Status = Status(7);
-    /// Shared data was changed by another worker since it was read.
-    pub const CAS_MISMATCH: Status = Status(8);
 
-    /// True when the status says "absent" and not "failed".
+    /// Whether the status means "absent" and not "failed".
     pub fn is_absence(self) -> bool {
         self == Status::NOT_FOUND || self == Status::EMPTY
     }
 }
 
 /// A metric's id, valid in this VM only. 0 is a valid id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MetricId(pub u32);
 
-/// The kinds of metric the filter defines.
+/// The kinds of metric that the filter defines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MetricKind {
-    /// Goes up only.
+    /// Only goes up.
     Counter,
-    /// Goes up and down; process-wide, shared by all workers.
+    /// Goes up and down. Process-wide: all workers share it.
     Gauge,
 }
 
-/// Log levels, as the ABI numbers them.
+/// One of a stream's header maps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Level {
-    /// `info`: 2.
-    Info,
-    /// `warn`: 3, the lowest level that a stock sidecar prints for Wasm.
-    Warn,
-    /// `error`: 4.
-    Error,
-}
-
-/// Which of a stream's headers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Headers {
-    /// What the caller sent.
+pub enum HeaderMap {
+    /// From the client.
     Request,
-    /// What the application answered.
+    /// From the application.
     Response,
 }
 
 /// Envoy, as the filter sees it.
 ///
-/// Values come back in `into`, which is emptied first; after an error it is empty.
+/// Values are written to `into`, which is cleared first and stays empty after an error.
 pub trait Host {
-    /// Reads a property; `path` holds its elements joined by NUL bytes.
+    /// Reads a property; the elements of `path` are separated by NUL bytes.
     ///
     /// # Errors
-    /// [`Status::NOT_FOUND`] when it is absent here, any other status when the host failed.
+    /// [`Status::NOT_FOUND`] if it is absent, any other status if the host failed.
     fn property(&mut self, path: &str, into: &mut Vec<u8>) -> Result<(), Status>;
 
-    /// Sets a property of the filter's own: on a network context for as long as its connection lasts, and for all
-    /// requests on it to see.
+    /// Sets a property of the filter's own. Set in a network context it lasts as long as the connection, and
+    /// every request on that connection can read it.
     ///
     /// # Errors
     /// Any status but Ok.
     fn set_property(&mut self, name: &str, value: &[u8]) -> Result<(), Status>;
 
-    /// Reads up to `most` bytes from the start of the downstream data just received.
+    /// Reads up to `max` bytes from the start of the downstream data that just arrived.
     ///
     /// # Errors
     /// Any status but Ok.
-    fn downstream_data(&mut self, most: u32, into: &mut Vec<u8>) -> Result<(), Status>;
+    fn downstream_data(&mut self, max: usize, into: &mut Vec<u8>) -> Result<(), Status>;
 
-    /// Reads the plugin's configuration, `size` bytes.
+    /// Reads the plugin's configuration of `size` bytes.
     ///
     /// # Errors
     /// Any status but Ok.
-    fn plugin_configuration(&mut self, size: u32, into: &mut Vec<u8>) -> Result<(), Status>;
+    fn plugin_configuration(&mut self, size: usize, into: &mut Vec<u8>) -> Result<(), Status>;
 
-    /// Reads one header's value, as bytes: values need not be UTF-8.
+    /// Reads a header's value as bytes, because values need not be UTF-8.
     ///
     /// # Errors
-    /// [`Status::NOT_FOUND`] when the header is absent.
-    fn header(&mut self, headers: Headers, name: &str, into: &mut Vec<u8>) -> Result<(), Status>;
+    /// [`Status::NOT_FOUND`] if the header is absent.
+    fn header(&mut self, map: HeaderMap, name: &str, into: &mut Vec<u8>) -> Result<(), Status>;
 
-    /// Sets a header, in place of every value it had.
-    ///
-    /// # Errors
-    /// Any status but Ok.
-    fn replace_header(&mut self, headers: Headers, name: &str, value: &[u8]) -> Result<(), Status>;
-
-    /// Adds a header beside those already there.
+    /// Sets a header and removes its other values.
     ///
     /// # Errors
     /// Any status but Ok.
-    fn add_header(&mut self, headers: Headers, name: &str, value: &[u8]) -> Result<(), Status>;
+    fn replace_header(&mut self, map: HeaderMap, name: &str, value: &str) -> Result<(), Status>;
 
-    /// Defines a metric, or finds the one of that name.
+    /// Adds a header value.
+    ///
+    /// # Errors
+    /// Any status but Ok.
+    fn add_header(&mut self, map: HeaderMap, name: &str, value: &str) -> Result<(), Status>;
+
+    /// Defines a metric, or finds the one with that name.
     ///
     /// # Errors
     /// Any status but Ok.
     fn define_metric(&mut self, kind: MetricKind, name: &str) -> Result<MetricId, Status>;
 
-    /// Adds to a metric. A counter takes 1 or more (0 is a bad argument), a gauge any number.
+    /// Adds to a counter. 0 or less is a bad argument for Envoy.
     ///
     /// # Errors
     /// Any status but Ok.
@@ -125,30 +112,15 @@ pub trait Host {
     /// Any status but Ok.
     fn record_metric(&mut self, id: MetricId, value: u64) -> Result<(), Status>;
 
-    /// Reads a value that all VMs of the process share, and its version for [`Host::set_shared`].
-    ///
-    /// # Errors
-    /// [`Status::NOT_FOUND`] when no VM has set it yet.
-    fn shared(&mut self, key: &str, into: &mut Vec<u8>) -> Result<u32, Status>;
-
-    /// Sets a shared value if its version is still `version`; 0 sets it whatever the version.
-    ///
-    /// # Errors
-    /// [`Status::CAS_MISMATCH`] when another worker was first.
-    fn set_shared(&mut self, key: &str, value: &[u8], version: u32) -> Result<(), Status>;
-
     /// Nanoseconds since the Unix epoch.
     ///
     /// # Errors
     /// Any status but Ok.
     fn now(&mut self) -> Result<u64, Status>;
 
-    /// Asks for `proxy_on_tick` every so many milliseconds, for the root context in effect.
+    /// Requests `proxy_on_tick` every so many milliseconds for the plugin context of the current call.
     ///
     /// # Errors
     /// Any status but Ok.
     fn tick_every(&mut self, milliseconds: u32) -> Result<(), Status>;
-
-    /// Writes a line to Envoy's log. A refusal has nowhere to be told.
-    fn log(&mut self, level: Level, line: &str);
 }

@@ -1,12 +1,27 @@
-//! Text from outside, made safe to stand in a metric's name as a label value, in both label forms.
+//! Label values that come from outside, encoded so that they can stand in a metric's name.
 //!
-//! Envoy cuts labels out of a metric's name with regexes that are not anchored, so a value may neither
-//! hold what separates labels nor what any stock regex of Istio matches
+//! Envoy takes labels out of a metric's name with regexes that are not anchored. So a value may contain neither a
+//! separator nor anything that one of Istio's stock regexes matches
 //! (<https://github.com/istio/istio/blob/master/tools/packaging/common/envoy_bootstrap.json>,
 //! <https://github.com/istio/istio/blob/master/pkg/bootstrap/config.go>).
 
-/// What the stock regexes that could match inside a value begin with. The anchored ones cannot.
-const TRAPS: [&str; 7] = [
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+/// Separators of labels, what needs escapes in Prometheus' text format, and the escape character itself.
+const SEPARATORS: &AsciiSet = &CONTROLS
+    .add(b';')
+    .add(b',')
+    .add(b'=')
+    .add(b'%')
+    .add(b'"')
+    .add(b'\'')
+    .add(b'`')
+    .add(b'\\');
+
+const SEPARATORS_AND_DOTS: &AsciiSet = &SEPARATORS.add(b'.');
+
+/// The literal beginnings of the stock regexes that could match inside a value. The other regexes are anchored.
+const STOCK_REGEXES: [&str; 7] = [
     "cache.",
     "component.",
     "tag.",
@@ -16,49 +31,33 @@ const TRAPS: [&str; 7] = [
     ".shadow_",
 ];
 
-/// Appends `text` so that it comes out of Envoy whole, in its own label and in no other.
-///
-/// `;`, `,`, `=`, `%`, quotes, backslash, control and non-ASCII bytes are percent-encoded; so are the dots
-/// of a text that a stock regex could match. Everything else comes out as it went in.
-pub fn push_safe(into: &mut String, text: &str) {
-    let hide_dots = TRAPS.iter().any(|trap| text.contains(trap));
-    for &byte in text.as_bytes() {
-        let plain = match byte {
-            b';' | b',' | b'=' | b'%' | b'"' | b'\'' | b'`' | b'\\' => false,
-            b'.' => !hide_dots,
-            b' '..=b'~' => true,
-            _ => false,
-        };
-        if plain {
-            into.push(char::from(byte));
-        } else {
-            push_percent(into, byte);
-        }
-    }
-}
-
-/// Appends `%XX`.
-pub fn push_percent(into: &mut String, byte: u8) {
-    into.push('%');
-    for nibble in [byte >> 4, byte & 15] {
-        into.push(
-            char::from_digit(u32::from(nibble), 16).map_or('0', |digit| digit.to_ascii_uppercase()),
-        );
-    }
+/// Appends `text`, with separators percent-encoded, and its dots too if a stock regex could match.
+pub fn push_encoded(into: &mut String, text: &str) {
+    let contains = |begin: &&str| {
+        let mut windows = text.as_bytes().windows(begin.len());
+        windows.any(|window| window == begin.as_bytes())
+    };
+    let matches = STOCK_REGEXES.iter().any(contains);
+    let set = if matches {
+        SEPARATORS_AND_DOTS
+    } else {
+        SEPARATORS
+    };
+    into.extend(utf8_percent_encode(text, set));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn safe(text: &str) -> String {
+    fn encoded(text: &str) -> String {
         let mut out = String::new();
-        push_safe(&mut out, text);
+        push_encoded(&mut out, text);
         out
     }
 
     #[test]
-    fn ordinary_values_come_out_as_they_went_in() {
+    fn ordinary_values_stay_as_they_are() {
         for text in [
             "10.0.0.7",
             "fd00::10:2",
@@ -67,28 +66,28 @@ mod tests {
             "spiffe://cluster.local/ns/a/sa/b",
             "a_b-c",
         ] {
-            assert_eq!(safe(text), text);
+            assert_eq!(encoded(text), text);
         }
     }
 
     #[test]
-    fn separators_and_quotes_are_encoded() {
+    fn separators_quotes_and_other_than_printable_ascii_are_encoded() {
         assert_eq!(
-            safe("a;b,c=d%e\"f'g\\h`"),
+            encoded("a;b,c=d%e\"f'g\\h`"),
             "a%3Bb%2Cc%3Dd%25e%22f%27g%5Ch%60"
         );
-        assert_eq!(safe("a\nb\u{7f}\u{e9}"), "a%0Ab%7F%C3%A9");
+        assert_eq!(encoded("a\nb\u{7f}\u{e9}"), "a%0Ab%7F%C3%A9");
     }
 
     #[test]
     fn dots_that_a_stock_regex_would_match_are_encoded() {
         assert_eq!(
-            safe("spiffe://cache.example.com/ns/a"),
+            encoded("spiffe://cache.example.com/ns/a"),
             "spiffe://cache%2Eexample%2Ecom/ns/a"
         );
-        assert_eq!(safe("rbac.allowed"), "rbac%2Eallowed");
-        assert_eq!(safe("x.shadow_denied"), "x%2Eshadow_denied");
-        assert_eq!(safe("mytag.a"), "mytag%2Ea");
-        assert_eq!(safe("cached.example"), "cached.example");
+        assert_eq!(encoded("rbac.allowed"), "rbac%2Eallowed");
+        assert_eq!(encoded("x.shadow_denied"), "x%2Eshadow_denied");
+        assert_eq!(encoded("mytag.a"), "mytag%2Ea");
+        assert_eq!(encoded("cached.example"), "cached.example");
     }
 }

@@ -1,39 +1,46 @@
-//! plainsight: a Wasm filter for Envoy sidecars that says which inbound callers would break if a
-//! namespace moved from `PeerAuthentication` mode PERMISSIVE to STRICT.
+//! plainsight: a Wasm filter for Envoy sidecars that reports which inbound callers would break if a namespace moved
+//! from `PeerAuthentication` mode PERMISSIVE to STRICT.
 //!
-//! A connection's way through the modules goes in one direction:
+//! A connection's way through the modules has one direction:
 //!
 //! ```text
-//! abi (Envoy's bytes) -> property (typed facts) -> peer (verdict) -> caller (who)
-//!     -> series (which metrics) -> one increment, one header
+//! abi (Envoy's bytes) -> access (typed facts) -> tls_status, client_hello -> security (verdict)
+//!     -> caller (who) -> labels -> series (which metrics) -> one increment, one header
 //! ```
 //!
-//! [`host`] is the only door to Envoy; [`abi`] is the one file with `unsafe` code behind it. Everything
-//! between is plain Rust that native tests drive through a scripted host.
+//! [`vm`] holds one object per context: [`connection`], [`request`], [`plugin`]. [`worker`] is what they share.
+//! [`host`] is the only way to Envoy, and [`abi`] the only file with `unsafe` code. The rest is plain Rust, driven
+//! by a scripted host in unit tests.
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod abi;
+pub mod access;
 pub mod address;
+pub mod attribute;
+pub mod attribute_errors;
 pub mod caller;
-pub mod census;
+pub mod cardinality;
 pub mod client_hello;
-pub mod connections;
-pub mod date;
-pub mod hashing;
+pub mod connection;
+pub mod connection_link;
 pub mod host;
-pub mod known;
 pub mod label_value;
+pub mod labels;
+pub mod logger;
 pub mod metrics;
-pub mod peer;
+pub mod new_caller;
 pub mod peer_header;
-pub mod property;
-pub mod roots;
+pub mod plugin;
+pub mod plugins;
+pub mod request;
+pub mod security;
 pub mod series;
 pub mod settings;
+pub mod tls_status;
 pub mod traffic;
-pub mod trouble;
 pub mod vm;
+pub mod worker;
 
 #[cfg(test)]
 mod fake_host;

@@ -1,77 +1,77 @@
-//! The header that tells a verdict: a Structured Field item (RFC 9651). Pure.
+//! The header's value: a Structured Field item (RFC 9651).
 
-use crate::label_value::push_percent;
-use crate::peer::{Peer, Strict};
+use crate::caller::SourceIp;
+use crate::security::{ConnectionSecurity, Strict};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::rc::Rc;
 
-/// What stands in the header when the connection could not be read: a guess would be a lie.
-pub const UNKNOWN: &[u8] = b"unknown";
+/// What the application sees if nothing is known of the connection.
+pub const UNKNOWN: &str = "unknown";
+
+/// Other than printable ASCII cannot stand in a String (RFC 9651, section 3.3.3).
+const UNPRINTABLE: &AsciiSet = CONTROLS;
 
 /// `plaintext;strict=reject;source_ip="10.0.0.7"`.
-pub fn for_caller(peer: Peer, strict: Strict, source_ip: &str) -> String {
-    item(peer, strict, "source_ip", source_ip)
+pub fn for_caller(security: ConnectionSecurity, strict: Strict, source_ip: SourceIp) -> Rc<str> {
+    item(security, strict, "source_ip", &source_ip.to_string())
 }
 
-/// `mutual_tls;strict=allow;principal="spiffe://…"`; without the parameter when the principal is empty.
-pub fn for_principal(principal: &str) -> String {
-    item(Peer::MutualTls, Strict::Allow, "principal", principal)
+/// `mutual_tls;strict=allow;principal="spiffe://..."`, without the parameter if the principal is empty.
+pub fn for_principal(principal: &str) -> Rc<str> {
+    item(
+        ConnectionSecurity::MutualTls,
+        Strict::Allow,
+        "principal",
+        principal,
+    )
 }
 
-fn item(peer: Peer, strict: Strict, parameter: &str, value: &str) -> String {
-    let mut out = String::with_capacity(value.len().saturating_add(48));
-    out.push_str(peer.as_str());
-    out.push_str(";strict=");
-    out.push_str(strict.as_str());
+fn item(security: ConnectionSecurity, strict: Strict, parameter: &str, value: &str) -> Rc<str> {
+    let mut out = [security.as_str(), ";strict=", strict.as_str()].concat();
     if !value.is_empty() {
-        out.push(';');
-        out.push_str(parameter);
-        out.push_str("=\"");
-        push_string(&mut out, value);
+        out.extend([";", parameter, "=\""]);
+        for part in utf8_percent_encode(value, UNPRINTABLE) {
+            for character in part.chars() {
+                if matches!(character, '"' | '\\') {
+                    out.push('\\');
+                }
+                out.push(character);
+            }
+        }
         out.push('"');
     }
-    out
-}
-
-/// The inside of an sf-string: printable ASCII with `"` and `\` escaped; other bytes are
-/// percent-encoded, for a String cannot hold them (RFC 9651, section 3.3.3).
-fn push_string(into: &mut String, text: &str) {
-    for &byte in text.as_bytes() {
-        match byte {
-            b'"' | b'\\' => {
-                into.push('\\');
-                into.push(char::from(byte));
-            }
-            b' '..=b'~' => into.push(char::from(byte)),
-            _ => push_percent(into, byte),
-        }
-    }
+    out.into()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::Source;
+    use crate::settings::Settings;
 
     #[test]
     fn the_two_examples_of_the_contract() {
+        let ip = Source::parse("10.0.0.7:80").label(&Settings::default());
         assert_eq!(
-            for_caller(Peer::Plaintext, Strict::Reject, "10.0.0.7"),
+            &*for_caller(ConnectionSecurity::Plaintext, Strict::Reject, ip),
             "plaintext;strict=reject;source_ip=\"10.0.0.7\""
         );
         assert_eq!(
-            for_principal("spiffe://cluster.local/ns/shop/sa/web"),
+            &*for_principal("spiffe://cluster.local/ns/shop/sa/web"),
             "mutual_tls;strict=allow;principal=\"spiffe://cluster.local/ns/shop/sa/web\""
         );
     }
 
     #[test]
-    fn no_value_can_leave_its_string() {
+    fn a_value_cannot_end_its_string() {
         assert_eq!(
-            for_principal("a\";b=\"c\\\r\n\u{e9}"),
+            &*for_principal("a\";b=\"c\\\r\n\u{e9}"),
             "mutual_tls;strict=allow;principal=\"a\\\";b=\\\"c\\\\%0D%0A%C3%A9\""
         );
     }
 
     #[test]
     fn a_certificate_without_a_uri_has_no_principal() {
-        assert_eq!(for_principal(""), "mutual_tls;strict=allow");
+        assert_eq!(&*for_principal(""), "mutual_tls;strict=allow");
     }
 }

@@ -1,300 +1,225 @@
-//! Series: sets of labels with the ids of their metrics, each defined once per VM.
+//! The series of a worker: label sets with the ids of their metrics, each defined once.
 //!
-//! Plaintext is the evidence, so it is counted at once. Mutual TLS requests are added up here and
-//! handed over on the timer and at the end of their connection.
+//! Plaintext is the evidence, so it is counted at once. Mutual TLS requests are added up and flushed on the
+//! timer.
 
-use crate::hashing::Map;
+use crate::access::Access;
 use crate::host::{Host, MetricId};
-use crate::metrics::{Label, LabelForm, Metric};
-use crate::property::Access;
+use crate::labels::{HandshakeLabels, LabelSet, NoLabels, PeerLabels, RequestLabels, TrafficLabel};
+use crate::metrics::{
+    CONNECTIONS, HANDSHAKE_FAILURES, LAST_SEEN, Metric, OVERFLOW_TOTAL, REQUESTS,
+};
+use crate::security::ConnectionSecurity;
 use crate::traffic::Traffic;
+use rustc_hash::FxHashMap;
+use std::cell::Cell;
 use std::rc::Rc;
 
-/// A series' place in [`SeriesBook`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SeriesId(usize);
-
-/// What a series is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Subject {
-    /// Mutual TLS peers of a port.
-    MutualTls,
-    /// A caller without mutual TLS.
-    Caller,
-    /// Failed handshakes of a caller.
-    Handshakes,
-    /// What a caller claims to be.
-    Claim,
-}
-
-/// The metrics that one set of labels has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
-    /// `plainsight_connections_total`.
-    Connections,
-    /// `plainsight_active_connections`.
-    Active,
-    /// `plainsight_last_seen_timestamp_seconds`.
-    LastSeen,
-    /// `plainsight_requests_total`, without label `traffic`.
-    MutualTlsRequests,
-    /// `plainsight_requests_total` of a kind of traffic.
-    Requests(Traffic),
-    /// `plainsight_handshake_failures_total`.
-    HandshakeFailures,
-    /// `plainsight_caller_claims`.
-    Claims,
-}
-
-impl Part {
-    /// A series has at most so many metrics.
-    const COUNT: usize = 5 + Traffic::COUNT;
-
-    fn place(self) -> usize {
-        match self {
-            Part::Connections | Part::Claims => 0,
-            Part::Active => 1,
-            Part::LastSeen => 2,
-            Part::MutualTlsRequests => 3,
-            Part::HandshakeFailures => 4,
-            Part::Requests(Traffic::App) => 5,
-            Part::Requests(Traffic::Probe) => 6,
-            Part::Requests(Traffic::Scrape) => 7,
-        }
-    }
-
-    fn metric(self) -> Metric {
-        match self {
-            Part::Connections => Metric::Connections,
-            Part::Active => Metric::ActiveConnections,
-            Part::LastSeen => Metric::LastSeen,
-            Part::MutualTlsRequests | Part::Requests(_) => Metric::Requests,
-            Part::HandshakeFailures => Metric::HandshakeFailures,
-            Part::Claims => Metric::CallerClaims,
-        }
-    }
-}
-
-/// One set of labels.
-#[derive(Debug)]
-pub struct Series {
-    labels: Rc<str>,
-    form: LabelForm,
-    subject: Subject,
-    /// Empty where the series is not of one caller.
-    source_ip: Box<str>,
-    /// A label of it reads `overflow`.
-    overflow: bool,
-    ids: [Option<MetricId>; Part::COUNT],
-    /// Connections of this worker that are open now.
-    open: u32,
-    /// A caller was there since the last tick.
-    seen: bool,
-    /// Mutual TLS requests not handed over yet.
-    pending: i64,
-}
-
-impl Series {
-    /// The caller's label `source_ip`; empty where the series is not of one caller.
-    pub fn source_ip(&self) -> &str {
-        &self.source_ip
-    }
-
-    /// Whether what counts here counts as overflow.
-    pub fn is_overflow(&self) -> bool {
-        self.overflow
-    }
-}
-
-/// All series of this VM. What was admitted stays, as it does in Envoy.
+/// The id of a metric that is defined when it is first needed.
 #[derive(Debug, Default)]
-pub struct SeriesBook {
-    all: Vec<Series>,
-    by_labels: Map<Rc<str>, SeriesId>,
-    overflow: Option<MetricId>,
-    /// Whether any series has requests pending.
-    pending: bool,
+struct LazyMetric(Cell<Option<MetricId>>);
+
+impl LazyMetric {
+    fn id<H: Host, L: LabelSet>(
+        &self,
+        access: &mut Access<H>,
+        metric: Metric<L>,
+        labels: &L,
+    ) -> Option<MetricId> {
+        if self.0.get().is_none() {
+            self.0.set(access.define(metric, labels));
+        }
+        self.0.get()
+    }
 }
 
-impl SeriesBook {
-    /// The series of these labels, as they stand in the metric's name.
-    pub fn find(&self, labels: &str) -> Option<SeriesId> {
-        self.by_labels.get(labels).copied()
-    }
+/// The series of one classified peer.
+#[derive(Debug)]
+pub struct PeerSeries {
+    labels: PeerLabels,
+    connections: LazyMetric,
+    last_seen: LazyMetric,
+    /// Without `traffic`, then one for each of its values.
+    requests: LazyMetric,
+    app_requests: LazyMetric,
+    probe_requests: LazyMetric,
+    scrape_requests: LazyMetric,
+    /// Open connections.
+    open: Cell<u32>,
+    /// A connection or a request came since the last tick.
+    active: Cell<bool>,
+    /// Mutual TLS requests that are not flushed yet.
+    pending: Cell<i64>,
+}
 
-    /// Takes a new series in; `source_ip` is empty where it is not of one caller.
-    pub fn add(
-        &mut self,
-        labels: &str,
-        form: LabelForm,
-        subject: Subject,
-        source_ip: &str,
-        overflow: bool,
-    ) -> SeriesId {
-        if let Some(id) = self.find(labels) {
-            return id;
-        }
-        let labels: Rc<str> = labels.into();
-        let id = SeriesId(self.all.len());
-        self.by_labels.insert(Rc::clone(&labels), id);
-        self.all.push(Series {
+impl PeerSeries {
+    fn new(labels: PeerLabels) -> PeerSeries {
+        PeerSeries {
             labels,
-            form,
-            subject,
-            source_ip: source_ip.into(),
-            overflow,
-            ids: [None; Part::COUNT],
-            open: 0,
-            seen: false,
-            pending: 0,
-        });
-        id
+            connections: LazyMetric::default(),
+            last_seen: LazyMetric::default(),
+            requests: LazyMetric::default(),
+            app_requests: LazyMetric::default(),
+            probe_requests: LazyMetric::default(),
+            scrape_requests: LazyMetric::default(),
+            open: Cell::new(0),
+            active: Cell::new(false),
+            pending: Cell::new(0),
+        }
     }
 
-    /// A series.
-    pub fn get(&self, id: SeriesId) -> Option<&Series> {
-        self.all.get(id.0)
+    fn is_mutual_tls(&self) -> bool {
+        self.labels.peer == ConnectionSecurity::MutualTls
+    }
+
+    /// A connection closed.
+    pub fn closed(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.active.set(true);
+    }
+
+    /// A mutual TLS request, to be flushed later.
+    pub fn defer_request(&self) {
+        self.pending.set(self.pending.get().saturating_add(1));
+    }
+}
+
+/// All series of this VM.
+#[derive(Debug, Default)]
+pub struct SeriesRegistry {
+    peers: FxHashMap<PeerLabels, Rc<PeerSeries>>,
+    handshake_failures: FxHashMap<HandshakeLabels, LazyMetric>,
+    overflow: LazyMetric,
+}
+
+impl SeriesRegistry {
+    /// The series of a peer, if it has one.
+    pub fn find(&self, labels: &PeerLabels) -> Option<Rc<PeerSeries>> {
+        self.peers.get(labels).map(Rc::clone)
+    }
+
+    /// The series of a peer, added if it is new. A caller without mutual TLS is seen at once: the last-seen time
+    /// is the evidence.
+    pub fn find_or_add<H: Host>(
+        &mut self,
+        access: &mut Access<H>,
+        labels: PeerLabels,
+    ) -> Rc<PeerSeries> {
+        if let Some(series) = self.find(&labels) {
+            return series;
+        }
+        let series = Rc::new(PeerSeries::new(labels.clone()));
+        self.peers.insert(labels, Rc::clone(&series));
+        if !series.is_mutual_tls()
+            && let Some(now) = access.unix_seconds()
+        {
+            record_last_seen(access, &series, now);
+        }
+        series
+    }
+
+    /// Whether failed handshakes with these labels have a series.
+    pub fn has_handshake_failures(&self, labels: &HandshakeLabels) -> bool {
+        self.handshake_failures.contains_key(labels)
     }
 
     /// Makes the overflow counter visible at 0.
-    pub fn define_overflow<H: Host>(&mut self, access: &mut Access<H>) -> Option<MetricId> {
-        if self.overflow.is_none() {
-            let definition = Metric::Overflow.definition();
-            let defined = access.host.define_metric(definition.kind, definition.name);
-            self.overflow = access.granted("define a metric", defined);
+    pub fn define_overflow<H: Host>(&self, access: &mut Access<H>) {
+        self.overflow.id(access, OVERFLOW_TOTAL, &NoLabels);
+    }
+
+    /// Counts a connection, which is open now.
+    pub fn count_connection<H: Host>(&self, access: &mut Access<H>, series: &PeerSeries) {
+        series.open.set(series.open.get().saturating_add(1));
+        series.active.set(true);
+        if let Some(id) = series.connections.id(access, CONNECTIONS, &series.labels) {
+            access.increment(id, 1);
         }
-        self.overflow
+        self.count_overflow(access, series.labels.is_overflow(), 1);
     }
 
-    /// Whether requests of the series' caller were counted.
-    pub fn has_requests(&self, id: SeriesId) -> bool {
-        let kinds = [Traffic::App, Traffic::Probe, Traffic::Scrape];
-        self.all.get(id.0).is_some_and(|series| {
-            let ids = kinds.map(|kind| series.ids.get(Part::Requests(kind).place()));
-            ids.iter().any(|id| matches!(id, Some(Some(_))))
-        })
+    /// Counts a request at once; `traffic` is `None` for mutual TLS.
+    pub fn count_request<H: Host>(
+        &self,
+        access: &mut Access<H>,
+        series: &PeerSeries,
+        traffic: Option<Traffic>,
+    ) {
+        series.active.set(true);
+        self.count_requests(access, series, traffic, 1);
     }
 
-    /// Adds to a counter or a gauge of a series; also to the overflow, where the series is one and `part`
-    /// counts conversations.
-    pub fn add_to<H: Host>(&mut self, access: &mut Access<H>, id: SeriesId, part: Part, by: i64) {
-        let Some(series) = self.all.get_mut(id.0) else {
-            return;
+    fn count_requests<H: Host>(
+        &self,
+        access: &mut Access<H>,
+        series: &PeerSeries,
+        traffic: Option<Traffic>,
+        by: i64,
+    ) {
+        let metric = match traffic {
+            None => &series.requests,
+            Some(Traffic::App) => &series.app_requests,
+            Some(Traffic::Probe) => &series.probe_requests,
+            Some(Traffic::Scrape) => &series.scrape_requests,
         };
-        let overflow = series.overflow
-            && matches!(
-                part,
-                Part::Connections
-                    | Part::Requests(_)
-                    | Part::MutualTlsRequests
-                    | Part::HandshakeFailures
-            );
-        if let Some(metric) = series.metric(access, part) {
-            let outcome = access.host.increment_metric(metric, by);
-            access.granted("increment a metric", outcome);
+        let labels = RequestLabels {
+            peer: &series.labels,
+            traffic: TrafficLabel { traffic },
+        };
+        if let Some(id) = metric.id(access, REQUESTS, &labels) {
+            access.increment(id, by);
         }
-        if overflow && let Some(metric) = self.define_overflow(access) {
-            let outcome = access.host.increment_metric(metric, by);
-            access.granted("increment a metric", outcome);
-        }
+        self.count_overflow(access, series.labels.is_overflow(), by);
     }
 
-    /// Sets a gauge of a series.
-    pub fn record<H: Host>(
+    /// Counts a failed handshake.
+    pub fn count_handshake_failure<H: Host>(
         &mut self,
         access: &mut Access<H>,
-        id: SeriesId,
-        part: Part,
-        value: u64,
+        labels: &HandshakeLabels,
     ) {
-        if let Some(series) = self.all.get_mut(id.0)
-            && let Some(metric) = series.metric(access, part)
-        {
-            let outcome = access.host.record_metric(metric, value);
-            access.granted("record a metric", outcome);
+        let metric = match self.handshake_failures.get(labels) {
+            Some(metric) => metric,
+            None => self.handshake_failures.entry(labels.clone()).or_default(),
+        };
+        if let Some(id) = metric.id(access, HANDSHAKE_FAILURES, labels) {
+            access.increment(id, 1);
+        }
+        self.count_overflow(access, labels.is_overflow(), 1);
+    }
+
+    fn count_overflow<H: Host>(&self, access: &mut Access<H>, is_overflow: bool, by: i64) {
+        if is_overflow && let Some(id) = self.overflow.id(access, OVERFLOW_TOTAL, &NoLabels) {
+            access.increment(id, by);
         }
     }
 
-    /// A caller is there: its time is recorded on the next tick.
-    pub fn seen(&mut self, id: SeriesId) {
-        if let Some(series) = self.all.get_mut(id.0) {
-            series.seen = true;
-        }
-    }
-
-    /// A connection opened (`true`) or ended.
-    pub fn opened(&mut self, id: SeriesId, opened: bool) {
-        if let Some(series) = self.all.get_mut(id.0) {
-            series.seen = true;
-            series.open = if opened {
-                series.open.saturating_add(1)
-            } else {
-                series.open.saturating_sub(1)
-            };
-        }
-    }
-
-    /// A mutual TLS request, to be handed over later.
-    pub fn owe_request(&mut self, id: SeriesId) {
-        if let Some(series) = self.all.get_mut(id.0) {
-            series.pending = series.pending.saturating_add(1);
-            self.pending = true;
-        }
-    }
-
-    /// Hands over the pending requests of a series.
-    pub fn settle<H: Host>(&mut self, access: &mut Access<H>, id: SeriesId) {
-        let pending = self
-            .all
-            .get_mut(id.0)
-            .map_or(0, |series| std::mem::take(&mut series.pending));
+    /// Flushes the mutual TLS requests of a peer.
+    fn flush<H: Host>(&self, access: &mut Access<H>, series: &PeerSeries) {
+        let pending = series.pending.take();
         if pending > 0 {
-            self.add_to(access, id, Part::MutualTlsRequests, pending);
+            self.count_requests(access, series, None, pending);
         }
     }
 
-    /// The timer: hands over what is pending, and records the time of every caller who is or was there.
-    pub fn tick<H: Host>(&mut self, access: &mut Access<H>, now: Option<u64>) {
-        let pending = std::mem::take(&mut self.pending);
-        for at in 0..self.all.len() {
-            let id = SeriesId(at);
-            if pending {
-                self.settle(access, id);
-            }
-            let Some(series) = self.all.get_mut(at) else {
-                continue;
-            };
-            if let Some(now) = now
-                && series.subject == Subject::Caller
-                && (series.open > 0 || series.seen)
+    /// The timer: flushes what is pending, and refreshes the last-seen time of every caller with an open
+    /// connection or a request since the last tick. `now` is absent if the host failed.
+    pub fn tick<H: Host>(&self, access: &mut Access<H>, now: Option<u64>) {
+        for series in self.peers.values() {
+            if series.is_mutual_tls() {
+                self.flush(access, series);
+            } else if let Some(now) = now
+                && (series.active.take() || series.open.get() > 0)
             {
-                series.seen = false;
-                self.record(access, id, Part::LastSeen, now);
+                record_last_seen(access, series, now);
             }
         }
     }
 }
 
-impl Series {
-    /// The id of a part's metric, defined when it is first needed.
-    fn metric<H: Host>(&mut self, access: &mut Access<H>, part: Part) -> Option<MetricId> {
-        let place = part.place();
-        if let Some(Some(id)) = self.ids.get(place) {
-            return Some(*id);
-        }
-        let mut name = String::from(&*self.labels);
-        if let Part::Requests(traffic) = part {
-            self.form.push(&mut name, Label::Traffic, traffic.as_str());
-        }
-        self.form.finish(&mut name, part.metric());
-        let defined = access
-            .host
-            .define_metric(part.metric().definition().kind, &name);
-        let id = access.granted("define a metric", defined)?;
-        if let Some(held) = self.ids.get_mut(place) {
-            *held = Some(id);
-        }
-        Some(id)
+fn record_last_seen<H: Host>(access: &mut Access<H>, series: &PeerSeries, now: u64) {
+    if let Some(id) = series.last_seen.id(access, LAST_SEEN, &series.labels) {
+        access.record(id, now);
     }
 }
 
@@ -303,101 +228,115 @@ mod tests {
     use super::*;
     use crate::fake_host::FakeHost;
     use crate::host::Status;
+    use crate::labels::Port;
+    use crate::labels::tests::peer_labels;
 
-    fn book(subject: Subject, overflow: bool) -> (SeriesBook, SeriesId, Access<FakeHost>) {
-        let mut book = SeriesBook::default();
-        let id = book.add("tag.peer=p", LabelForm::Stock, subject, "", overflow);
-        (book, id, Access::new(FakeHost::default()))
+    struct Worker {
+        registry: SeriesRegistry,
+        access: Access<FakeHost>,
+        series: Rc<PeerSeries>,
+    }
+
+    impl Worker {
+        fn new(labels: PeerLabels) -> Worker {
+            let mut registry = SeriesRegistry::default();
+            let mut access = Access::new(FakeHost::default());
+            access.host.seconds = 1_000;
+            let series = registry.find_or_add(&mut access, labels);
+            Worker {
+                registry,
+                access,
+                series,
+            }
+        }
+
+        fn sum(&self, metric: &str) -> i64 {
+            self.access.host.sum(metric)
+        }
+
+        fn tick(&mut self, now: u64) {
+            self.registry.tick(&mut self.access, Some(now));
+        }
+    }
+
+    fn mutual_tls() -> PeerLabels {
+        PeerLabels {
+            peer: ConnectionSecurity::MutualTls,
+            ..peer_labels()
+        }
     }
 
     #[test]
     fn a_metric_is_defined_once() {
-        let (mut book, id, mut access) = book(Subject::Caller, false);
+        let mut worker = Worker::new(peer_labels());
         for _ in 0..3 {
-            book.add_to(&mut access, id, Part::Connections, 1);
+            let again = worker
+                .registry
+                .find_or_add(&mut worker.access, peer_labels());
+            worker.registry.count_connection(&mut worker.access, &again);
         }
-        assert_eq!(
-            access
-                .host
-                .value("tag.peer=p;.plainsight_connections_total"),
-            3
-        );
-        assert_eq!(
-            access
-                .host
-                .calls
-                .iter()
-                .filter(|call| **call == "define_metric")
-                .count(),
-            1
-        );
+        assert_eq!(worker.sum("plainsight_connections_total"), 3);
+        // The last-seen time is the other one.
+        assert_eq!(worker.access.host.count("define_metric"), 2);
     }
 
     #[test]
-    fn traffic_is_the_last_label_of_requests() {
-        let (mut book, id, mut access) = book(Subject::Caller, false);
-        book.add_to(&mut access, id, Part::Requests(Traffic::Probe), 1);
-        assert_eq!(
-            access
-                .host
-                .value("tag.peer=p,traffic=probe;.plainsight_requests_total"),
-            1
-        );
+    fn deferred_requests_are_flushed_once() {
+        let mut worker = Worker::new(mutual_tls());
+        worker.series.defer_request();
+        worker.series.defer_request();
+        assert_eq!(worker.access.host.calls, Vec::<&str>::new());
+        worker.tick(5);
+        worker.tick(6);
+        assert_eq!(worker.sum("plainsight_requests_total"), 2);
+        assert_eq!(worker.sum("plainsight_last_seen_timestamp_seconds"), 0);
     }
 
     #[test]
-    fn pending_requests_are_handed_over_once() {
-        let (mut book, id, mut access) = book(Subject::MutualTls, false);
-        book.owe_request(id);
-        book.owe_request(id);
-        assert_eq!(access.host.calls, Vec::<&str>::new());
-        book.tick(&mut access, Some(5));
-        book.tick(&mut access, Some(6));
-        assert_eq!(
-            access.host.value("tag.peer=p;.plainsight_requests_total"),
-            2
-        );
-        assert_eq!(access.host.metrics_with("last_seen"), []);
-    }
-
-    #[test]
-    fn an_open_connection_is_seen_on_every_tick_and_a_closed_one_once_more() {
-        let (mut book, id, mut access) = book(Subject::Caller, false);
-        let seen = "tag.peer=p;.plainsight_last_seen_timestamp_seconds";
-        book.opened(id, true);
-        for now in [10, 20] {
-            book.tick(&mut access, Some(now));
-            assert_eq!(access.host.value(seen), now as i64);
+    fn a_caller_is_last_seen_at_the_tick_after_its_last_connection_closed() {
+        let mut worker = Worker::new(peer_labels());
+        let last_seen = |worker: &Worker| worker.sum("plainsight_last_seen_timestamp_seconds");
+        assert_eq!(last_seen(&worker), 1_000, "at once");
+        worker
+            .registry
+            .count_connection(&mut worker.access, &worker.series);
+        for now in [1_010, 1_020] {
+            worker.tick(now);
+            assert_eq!(last_seen(&worker), now as i64);
         }
-        book.opened(id, false);
-        book.tick(&mut access, Some(30));
-        book.tick(&mut access, Some(40));
-        assert_eq!(access.host.value(seen), 30);
+        worker.series.closed();
+        worker.tick(1_030);
+        worker.tick(1_040);
+        assert_eq!(last_seen(&worker), 1_030);
     }
 
     #[test]
-    fn overflow_counts_conversations_and_no_gauges() {
-        let (mut book, id, mut access) = book(Subject::Caller, true);
-        book.add_to(&mut access, id, Part::Connections, 1);
-        book.add_to(&mut access, id, Part::Active, 1);
-        book.add_to(&mut access, id, Part::Requests(Traffic::App), 1);
-        assert_eq!(access.host.value("plainsight_overflow_total"), 2);
+    fn overflow_counts_connections_and_requests() {
+        let mut worker = Worker::new(PeerLabels {
+            destination_port: Some(Port::Overflow),
+            ..peer_labels()
+        });
+        let Worker {
+            registry,
+            access,
+            series,
+        } = &mut worker;
+        registry.count_connection(access, series);
+        registry.count_request(access, series, Some(Traffic::App));
+        assert_eq!(worker.sum("plainsight_overflow_total"), 2);
     }
 
     #[test]
-    fn a_refused_metric_is_counted_as_an_error_and_tried_again() {
-        let (mut book, id, mut access) = book(Subject::Caller, false);
-        access.host.fail("define_metric", Status(12));
-        book.add_to(&mut access, id, Part::Connections, 1);
-        access.host.succeed("define_metric");
-        book.add_to(&mut access, id, Part::Connections, 1);
-        access.trouble.refused(&mut access.host, "x", Status(2));
-        assert_eq!(
-            access
-                .host
-                .value("tag.peer=p;.plainsight_connections_total"),
-            1
-        );
-        assert_eq!(access.host.value("plainsight_attribute_errors_total"), 2);
+    fn a_refused_definition_is_an_error_and_tried_again() {
+        let mut worker = Worker::new(peer_labels());
+        worker.access.host.fail("define_metric", Status(12));
+        worker
+            .registry
+            .count_connection(&mut worker.access, &worker.series);
+        worker.access.host.succeed("define_metric");
+        worker
+            .registry
+            .count_connection(&mut worker.access, &worker.series);
+        assert_eq!(worker.sum("plainsight_connections_total"), 1);
     }
 }

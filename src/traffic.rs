@@ -1,17 +1,17 @@
-//! What a plaintext request is for, told by its User-Agent: a hint, and a closed set.
+//! The purpose of a request, from its User-Agent: a hint, and a closed set.
 
 /// The values of label `traffic`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Traffic {
-    /// Anything that is neither of the others.
+    /// Neither of the others.
     App,
     /// A health check.
     Probe,
-    /// A metrics scraper.
+    /// A metrics scrape.
     Scrape,
 }
 
-/// User-Agents of well-known probers, by how they begin.
+/// How the User-Agents of well-known probers begin.
 /// - kubelet: <https://github.com/kubernetes/kubernetes/blob/master/pkg/probe/http/request.go>
 /// - Google Cloud load balancers: <https://cloud.google.com/load-balancing/docs/health-check-concepts>
 /// - AWS: <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
@@ -27,7 +27,7 @@ const PROBERS: [&[u8]; 8] = [
     b"Azure Traffic Manager Endpoint Monitor",
 ];
 
-/// User-Agents of well-known scrapers, by how they begin.
+/// How the User-Agents of well-known scrapers begin.
 /// - Prometheus: <https://github.com/prometheus/prometheus/blob/main/scrape/scrape.go>
 /// - VictoriaMetrics: <https://github.com/VictoriaMetrics/VictoriaMetrics/blob/master/lib/promscrape/client.go>
 /// - Grafana Agent and Alloy, OpenTelemetry Collector, Datadog Agent: their scrapers' User-Agents.
@@ -43,17 +43,9 @@ const SCRAPERS: [&[u8]; 8] = [
 ];
 
 impl Traffic {
-    /// How many kinds there are.
-    pub const COUNT: usize = 3;
-
-    /// Tells a request's purpose from its User-Agent; absence is an application's.
+    /// The purpose of a request with this User-Agent, which is empty if there is none.
     pub fn of(user_agent: &[u8]) -> Traffic {
-        // Nearly all agents differ in the first byte, which is cheaper to see than the rest.
-        let first = user_agent.first();
-        let begins = |words: &[&[u8]]| {
-            let mut words = words.iter();
-            words.any(|word| word.first() == first && user_agent.starts_with(word))
-        };
+        let begins = |words: &[&[u8]]| words.iter().any(|word| user_agent.starts_with(word));
         if begins(&PROBERS) {
             Traffic::Probe
         } else if begins(&SCRAPERS) {
@@ -78,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn well_known_probers_and_scrapers_are_told_apart() {
+    fn well_known_probers_and_scrapers_are_distinguished() {
         assert_eq!(Traffic::of(b"kube-probe/1.34"), Traffic::Probe);
         assert_eq!(Traffic::of(b"GoogleHC/1.0"), Traffic::Probe);
         assert_eq!(Traffic::of(b"Prometheus/3.5.0"), Traffic::Scrape);

@@ -1,315 +1,160 @@
-//! The filter as Envoy drives it: one VM per worker, callbacks in, metrics and headers out.
-//!
-//! Callbacks only wire the parts together; every decision is made in the module named after it. No callback
-//! pauses, buffers or fails.
+//! The filter as Envoy drives it: one VM per worker, an object per context. Callbacks only find the object that they
+//! are for. None of them pauses, buffers or fails.
 
-mod claims;
-mod mark;
-mod new_caller;
-mod peers;
-mod plugin;
-mod sighting;
-mod visitor;
+use crate::attribute::Attribute;
+use crate::connection::{ClosedBy, Connection};
+use crate::connection_link;
+use crate::host::Host;
+use crate::peer_header::UNKNOWN;
+use crate::plugin::Plugin;
+use crate::plugins::Plugins;
+use crate::request::Request;
+use crate::settings::Settings;
+use crate::worker::Worker;
+use rustc_hash::FxHashMap;
+use std::rc::Rc;
 
-#[cfg(test)]
-mod tests;
+/// Max requests that wait for their response. Without a callback for a stream's end, requests without a
+/// response stay; cleared when full.
+const MAX_REQUESTS: usize = 8_192;
 
-use crate::census::Census;
-use crate::connections::{
-    Awaiting, Claims, Connections, Mark, Newborn, Registered, Stage, Verdict,
-};
-use crate::host::{Headers, Host, MetricId};
-use crate::known::Known;
-use crate::peer_header;
-use crate::property::{Access, Property};
-use crate::roots::Roots;
-use crate::series::{Part, SeriesBook, SeriesId};
-use crate::traffic::Traffic;
-use mark::Marking;
-
-/// Everything that one VM knows.
+/// A VM.
 #[derive(Debug)]
 pub struct Vm<H> {
-    access: Access<H>,
-    roots: Roots,
-    newborn: Newborn,
-    connections: Connections,
-    marking: Marking,
-    known: Known,
-    awaiting: Awaiting,
-    series: SeriesBook,
-    census: Census,
-    config_errors: Option<MetricId>,
-    /// Ports with series of their own.
-    ports: Vec<u16>,
-}
-
-/// What is known of a request's connection.
-struct Recalled {
-    verdict: Verdict,
-    /// The NETWORK plugin saw the connection.
-    announced: bool,
-    /// No request on it came before.
-    first: bool,
-}
-
-impl Recalled {
-    fn new(registered: &mut Registered, announced: bool) -> Recalled {
-        Recalled {
-            verdict: registered.verdict.clone(),
-            announced,
-            first: std::mem::replace(&mut registered.claims, Claims::OfRequest)
-                != Claims::OfRequest,
-        }
-    }
+    worker: Worker<H>,
+    plugins: Plugins,
+    /// The context that was created last, and its plugin's. Its first callback decides whether it is a connection
+    /// or a request. Envoy creates a context right before its first callback
+    /// (<https://github.com/envoyproxy/envoy/blob/main/source/extensions/common/wasm/context.cc>,
+    /// `onNewConnection`, `decodeHeaders`).
+    created: Option<(u32, u32)>,
+    connections: FxHashMap<u32, Connection>,
+    requests: FxHashMap<u32, Request>,
+    /// The connection whose data came last.
+    latest: Option<u32>,
+    /// Distinguishes this VM in connection links: when it was configured first.
+    id: Option<u64>,
 }
 
 impl<H: Host> Vm<H> {
     /// A VM on a host.
     pub fn new(host: H) -> Vm<H> {
         Vm {
-            access: Access::new(host),
-            roots: Roots::default(),
-            newborn: Newborn::default(),
-            connections: Connections::default(),
-            marking: Marking::default(),
-            known: Known::default(),
-            awaiting: Awaiting::default(),
-            series: SeriesBook::default(),
-            census: Census::default(),
-            config_errors: None,
-            ports: Vec::new(),
+            worker: Worker::new(host),
+            plugins: Plugins::default(),
+            created: None,
+            connections: FxHashMap::default(),
+            requests: FxHashMap::default(),
+            latest: None,
+            id: None,
         }
     }
 
-    /// A context was created: a root (parent 0), or one whose role its first callback tells.
+    /// A context was created; `parent` is its plugin's, or 0 for a plugin.
     pub fn on_context_create(&mut self, context: u32, parent: u32) {
-        if parent == 0 {
-            self.roots.create(context);
-        } else {
-            self.newborn.born(context, parent);
+        if parent != 0 {
+            self.created = Some((context, parent));
         }
     }
 
-    /// A connection was accepted. Nothing is read here: the TLS handshake is still to come, so every mutual
-    /// TLS peer would look like plaintext, and from Envoy 1.33 on the early read spoils the certificate
-    /// for RBAC (<https://github.com/envoyproxy/envoy/issues/40179>).
+    /// A plugin's configuration arrived.
+    pub fn on_configure(&mut self, context: u32, size: usize) {
+        if self.id.is_none() {
+            self.id = self.worker.access.unix_nanoseconds();
+            self.worker.series.define_overflow(&mut self.worker.access);
+        }
+        self.plugins
+            .configure(&mut self.worker.access, context, size);
+    }
+
+    /// A plugin's timer.
+    pub fn on_tick(&mut self, context: u32) {
+        self.plugins.tick(&mut self.worker.access, context);
+        let now = self.worker.access.unix_seconds();
+        self.worker.series.tick(&mut self.worker.access, now);
+    }
+
+    /// A connection was accepted.
     pub fn on_new_connection(&mut self, context: u32) {
-        if let Some(root) = self.newborn.take(context) {
-            self.connections.opened(context, root);
+        if let Some(plugin) = self.plugin_of_new(context) {
+            self.connections
+                .insert(context, Connection::new(context, plugin));
         }
     }
 
-    /// Data came from the caller: the first of it decides.
-    pub fn on_downstream_data(&mut self, context: u32, size: u32) {
-        if size == 0 {
-            return;
-        }
-        let Some(connection) = self.connections.heard(context) else {
-            return;
-        };
-        match (&connection.stage, &connection.mark) {
-            (Stage::Waiting(..), _) => self.decide(context),
-            (Stage::Decided(..), Mark::Wanted) => self.mark(context),
-            // A second read without a request: it is no HTTP.
-            (Stage::Decided(registered, _), Mark::None) if registered.claims == Claims::Unasked => {
-                self.ask_claims_of_connection(context);
-            }
-            (Stage::Decided(..), Mark::None | Mark::Set(_)) => {}
-        }
-    }
-
-    /// The caller's connection ended.
-    pub fn on_downstream_connection_close(&mut self, context: u32) {
-        let Some(connection) = self.connections.open(context) else {
-            return;
-        };
-        match connection.stage {
-            Stage::Waiting(_, 0) => self.ended_without_data(context),
-            // A few bytes that began like a ClientHello and went no further: no TLS.
-            Stage::Waiting(..) => {
-                self.decide_as_plaintext(context);
-                self.ask_claims_of_connection(context);
-            }
-            Stage::Decided(..) => self.ask_claims_of_connection(context),
-        }
-        let Some(connection) = self.connections.closed(context) else {
-            return;
-        };
-        if let Stage::Decided(registered, _) = connection.stage
-            && let Verdict::Peer {
-                series,
-                header,
-                mutual_tls,
-                ..
-            } = registered.verdict
+    /// Data from a caller.
+    pub fn on_downstream_data(&mut self, context: u32, size: usize) {
+        self.latest = Some(context);
+        if let Some(connection) = self.connections.get_mut(&context)
+            && size > 0
         {
-            if mutual_tls {
-                self.series.settle(&mut self.access, series);
-            } else {
-                self.series.opened(series, false);
-                self.series
-                    .add_to(&mut self.access, series, Part::Active, -1);
-            }
-            self.connections.release(&header);
+            connection.on_data(&mut self.worker, self.id);
         }
     }
 
-    /// A request: counted at its start, so that long streams are seen at once, and its header set.
+    /// A connection closed.
+    pub fn on_downstream_connection_close(&mut self, context: u32, closed_by: ClosedBy) {
+        if let Some(connection) = self.connections.remove(&context) {
+            connection.on_close(&mut self.worker, closed_by);
+        }
+    }
+
+    /// A request's headers.
     pub fn on_request_headers(&mut self, context: u32) {
-        let Some(root) = self.newborn.take(context) else {
-            return;
-        };
-        let Some(recalled) = self.recall(root) else {
-            self.set_request_header(root, None);
-            return;
-        };
-        match recalled.verdict {
-            Verdict::Outbound => {}
-            Verdict::Unreadable => self.set_request_header(root, None),
-            Verdict::Peer {
-                series,
-                header,
-                rejected,
-                mutual_tls,
-            } => {
-                if mutual_tls && recalled.announced {
-                    self.series.owe_request(series);
-                } else {
-                    self.count_request(series, mutual_tls);
-                }
-                if recalled.first && !mutual_tls {
-                    self.ask_claims(root, series);
-                }
-                self.set_request_header(root, Some(&header));
-                if rejected
-                    && self
-                        .roots
-                        .find(root)
-                        .is_some_and(|root| root.settings.response_header.is_some())
-                {
-                    self.awaiting.expect(context, root, header);
-                }
+        let Some(plugin) = self.plugin_of_new(context) else {
+            // The settings are unknown. A forged copy of the default header must not arrive all the same.
+            if let Some(name) = Settings::default().request_header {
+                self.worker.access.set_request_header(&name, UNKNOWN);
             }
+            return;
+        };
+        let connection = self.connection_of_request();
+        let connection = connection.and_then(|context| self.connections.get_mut(&context));
+        if let Some(request) = Request::on_headers(&mut self.worker, plugin, connection) {
+            if self.requests.len() >= MAX_REQUESTS {
+                self.requests.clear();
+            }
+            self.requests.insert(context, request);
         }
     }
 
-    /// What is known of the connection that a request came on. `None`: nothing, and that was counted.
-    fn recall(&mut self, root: u32) -> Option<Recalled> {
-        let mut missed = None;
-        if let Some((context, connection)) = self.connections.latest()
-            && let (Stage::Decided(registered, _), Mark::Set(mark)) =
-                (&mut connection.stage, &connection.mark)
-        {
-            if self.access.is_marked(mark) {
-                return Some(Recalled::new(registered, true));
-            }
-            missed = Some(context);
-        }
-        // With pipelining, the connection whose data came last is not always the one whose request is parsed.
-        let id = match self.access.integer(Property::CONNECTION_ID) {
-            Ok(Some(id)) => Some(id),
-            Ok(None) => {
-                let _ = self.access.wrong::<()>(Property::CONNECTION_ID, "there");
-                None
-            }
-            Err(_) => None,
-        };
-        if let Some(id) = id
-            && self.connections.find(id).is_none()
-        {
-            let verdict = self.classify_request(root);
-            self.connections.remember(id, verdict);
-        }
-        let id = id?;
-        if missed.is_some() && missed == self.connections.announced(id) {
-            self.marks_are_lost();
-        }
-        let (registered, announced) = self.connections.find(id)?;
-        Some(Recalled::new(registered, announced))
-    }
-
-    fn count_request(&mut self, series: SeriesId, mutual_tls: bool) {
-        if mutual_tls {
-            self.series
-                .add_to(&mut self.access, series, Part::MutualTlsRequests, 1);
-            return;
-        }
-        let agent = self
-            .access
-            .host
-            .header(Headers::Request, "user-agent", &mut self.access.bytes);
-        let traffic = match agent {
-            Ok(()) => Traffic::of(&self.access.bytes),
-            Err(status) => {
-                if !status.is_absence() {
-                    self.access
-                        .trouble
-                        .refused(&mut self.access.host, "user-agent", status);
-                }
-                Traffic::App
-            }
-        };
-        self.series
-            .add_to(&mut self.access, series, Part::Requests(traffic), 1);
-        self.series.seen(series);
-    }
-
-    /// Replaces the header, so that a client's own copy never reaches the application.
-    fn set_request_header(&mut self, root: u32, value: Option<&str>) {
-        let Some(name) = self
-            .roots
-            .find(root)
-            .and_then(|root| root.settings.request_header.as_deref())
-        else {
-            return;
-        };
-        let value = value.map_or(peer_header::UNKNOWN, str::as_bytes);
-        let outcome = self
-            .access
-            .host
-            .replace_header(Headers::Request, name, value);
-        self.access.granted("set the request header", outcome);
-    }
-
-    /// A response to a caller that STRICT would turn away: it is told, where that was asked for.
+    /// A response's headers.
     pub fn on_response_headers(&mut self, context: u32) {
-        let Some((root, item)) = self.awaiting.take(context) else {
-            return;
-        };
-        let Some(settings) = self.roots.find(root).map(|root| &root.settings) else {
-            return;
-        };
-        let access = &mut self.access;
-        if let Some(name) = &settings.response_header {
-            let outcome = access
-                .host
-                .replace_header(Headers::Response, name, item.as_bytes());
-            access.granted("set the response header", outcome);
+        if let Some(request) = self.requests.remove(&context) {
+            request.on_response_headers(&mut self.worker);
         }
-        let deprecation = &settings.deprecation;
-        for (name, value) in [
-            ("deprecation", &deprecation.since),
-            ("sunset", &deprecation.sunset),
-        ] {
-            // The application's own word on its own interface stands.
-            if let Some(value) = value
-                && access
-                    .host
-                    .header(Headers::Response, name, &mut access.bytes)
-                    .is_err()
-            {
-                let outcome = access
-                    .host
-                    .add_header(Headers::Response, name, value.as_bytes());
-                access.granted("set a deprecation header", outcome);
-            }
+    }
+
+    /// The plugin of a context at its first callback. An unknown one is counted as an error.
+    fn plugin_of_new(&mut self, context: u32) -> Option<Rc<Plugin>> {
+        let created = self.created.take();
+        let parent = created.filter(|(created, _)| *created == context);
+        let plugin = parent.and_then(|(_, parent)| self.plugins.get(parent));
+        if plugin.is_none() {
+            let problem = format_args!("context {context} belongs to no configured plugin");
+            self.worker
+                .access
+                .record_error(Attribute::PLUGIN_CONTEXT, problem);
         }
-        if let Some(link) = &deprecation.link {
-            let outcome = access
-                .host
-                .add_header(Headers::Response, "link", link.as_bytes());
-            access.granted("set a deprecation header", outcome);
+        plugin
+    }
+
+    /// The context of the connection that the request at hand came on, if this VM knows it: see
+    /// [`crate::connection_link`].
+    fn connection_of_request(&mut self) -> Option<u32> {
+        let access = &mut self.worker.access;
+        if let Some(latest) = self.latest
+            && let Some(connection) = self.connections.get(&latest)
+            && let Some(mark) = connection.link.mark()
+            && access.has_connection_property(mark)
+        {
+            return Some(latest);
         }
+        let context = connection_link::get(access, self.id)?;
+        self.connections.get_mut(&context)?.link.wants_mark = true;
+        Some(context)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,84 +1,476 @@
-//! The filter driven through a scripted host.
+//! The filter driven through a scripted host: one behaviour per test.
 
 use super::*;
-use crate::fake_host::FakeHost;
+use crate::attribute::Attribute;
+use crate::fake_host::{FakeHost, capture_log, logged};
 use crate::host::Status;
 
-mod callers;
-mod faults;
-mod requests;
+const PLUGIN: u32 = 1;
+const CLIENT_HELLO: &[u8] = &[22, 3, 1, 2, 0, 1];
+const HTTP: &[u8] = b"GET / HTTP/1.1\r\n";
+const CONNECTIONS: &str = "plainsight_connections_total";
+const REQUESTS: &str = "plainsight_requests_total";
+const FAILURES: &str = "plainsight_handshake_failures_total";
+const CONFIG_ERRORS: &str = "plainsight_config_errors";
 
-const ROOT: u32 = 1;
-const TAIL: &str =
-    "destination_workload=web,destination_workload_namespace=shop,destination_port=8080";
+impl Vm<FakeHost> {
+    /// A worker of shop/web with one plugin.
+    fn configured(json: &str) -> Vm<FakeHost> {
+        capture_log();
+        let mut vm = Vm::new(FakeHost::default());
+        vm.host().seconds = 1_000;
+        vm.host().set(Attribute::WORKLOAD_NAME, b"web");
+        vm.host().set(Attribute::NAMESPACE, b"shop");
+        vm.set_integer(Attribute::LISTENER_DIRECTION, 1);
+        vm.set_integer(Attribute::DESTINATION_PORT, 8080);
+        vm.configure(PLUGIN, json);
+        vm
+    }
 
-/// A worker with one plugin, configured with `json`.
-fn vm(json: &str) -> Vm<FakeHost> {
-    let mut host = FakeHost {
-        seconds: 1_000,
-        ..FakeHost::default()
+    fn host(&mut self) -> &mut FakeHost {
+        &mut self.worker.access.host
+    }
+
+    fn set_integer(&mut self, attribute: Attribute, value: u64) {
+        self.host().set(attribute, &value.to_le_bytes());
+    }
+
+    fn configure(&mut self, plugin: u32, json: &str) {
+        self.on_context_create(plugin, 0);
+        self.host().configuration = json.into();
+        self.on_configure(plugin, json.len());
+    }
+
+    /// Accepts a connection.
+    fn accept(&mut self, context: u32, source: &str) {
+        self.host()
+            .set(Attribute::SOURCE_ADDRESS, source.as_bytes());
+        self.on_context_create(context, PLUGIN);
+        self.on_new_connection(context);
+    }
+
+    fn send(&mut self, context: u32, data: &[u8]) {
+        self.host().connection = context;
+        self.host().data = data.into();
+        self.on_downstream_data(context, data.len());
+    }
+
+    fn connect(&mut self, context: u32, source: &str, data: &[u8]) {
+        self.accept(context, source);
+        self.send(context, data);
+    }
+
+    fn close(&mut self, context: u32, by: ClosedBy) {
+        self.host().connection = context;
+        self.on_downstream_connection_close(context, by);
+    }
+
+    /// A request with the client's forged header.
+    fn request(&mut self, stream: u32, connection: u32, user_agent: &str) {
+        let host = self.host();
+        host.connection = connection;
+        host.request_headers.clear();
+        host.response_headers.clear();
+        let headers = &mut host.request_headers;
+        headers.insert("user-agent".into(), user_agent.into());
+        headers.insert("x-plainsight-peer".into(), "forged".into());
+        self.on_context_create(stream, PLUGIN);
+        self.on_request_headers(stream);
+    }
+
+    fn peer_header(&mut self) -> String {
+        let value = self.host().request_headers["x-plainsight-peer"].clone();
+        String::from_utf8(value).unwrap()
+    }
+
+    fn mutual_tls(&mut self, san: &str) {
+        self.host().set(Attribute::TLS_VERSION, b"TLSv1.3");
+        self.host().set(Attribute::MTLS, &[1]);
+        self.host().set(Attribute::URI_SAN, san.as_bytes());
+    }
+
+    fn sum(&mut self, metric: &str) -> i64 {
+        self.host().sum(metric)
+    }
+
+    /// Whether exactly one series of the metric is above 0, and it has this label.
+    fn only(&mut self, metric: &str, label: &str) -> bool {
+        let series = self.host().series(metric);
+        let mut counted = series.iter().filter(|(_, value)| *value > 0);
+        matches!((counted.next(), counted.next()), (Some((labels, _)), None)
+            if labels.split(',').any(|other| other == label))
+    }
+}
+
+#[test]
+fn a_connection_is_classified_once_on_its_first_data() {
+    let mut vm = Vm::configured("{}");
+    vm.accept(2, "10.0.0.7:1");
+    assert_eq!(vm.sum(CONNECTIONS), 0, "before the handshake");
+    vm.send(2, HTTP);
+    vm.send(2, HTTP);
+    assert_eq!(vm.sum(CONNECTIONS), 1);
+    let series = vm.host().series(CONNECTIONS);
+    assert_eq!(
+        series[0].0,
+        "peer=plaintext,strict=reject,source_ip=10.0.0.7,destination_workload=web,destination_workload_namespace=shop,destination_port=8080"
+    );
+}
+
+#[test]
+fn a_mutual_tls_peer_is_counted_without_its_address_and_logged_never() {
+    let mut vm = Vm::configured(r#"{"principals":true}"#);
+    vm.mutual_tls("spiffe://td/ns/a/sa/b");
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    assert!(vm.only(CONNECTIONS, "source_principal=spiffe://td/ns/a/sa/b"));
+    assert!(vm.only(CONNECTIONS, "strict=allow"));
+    assert_eq!(vm.sum("plainsight_last_seen_timestamp_seconds"), 0);
+    assert_eq!(logged(), Vec::<String>::new());
+}
+
+#[test]
+fn a_client_hello_may_come_in_pieces() {
+    let mut vm = Vm::configured("{}");
+    vm.accept(2, "10.0.0.7:1");
+    for byte in CLIENT_HELLO {
+        assert_eq!(vm.sum(CONNECTIONS), 0);
+        vm.send(2, &[*byte]);
+    }
+    assert!(vm.only(CONNECTIONS, "peer=tls_passthrough"));
+}
+
+#[test]
+fn a_beginning_of_a_client_hello_that_goes_no_further_is_counted_at_the_end() {
+    let mut vm = Vm::configured("{}");
+    vm.connect(2, "10.0.0.7:1", &CLIENT_HELLO[..3]);
+    vm.close(2, ClosedBy::Remote);
+    assert!(vm.only(CONNECTIONS, "peer=plaintext"));
+}
+
+#[test]
+fn only_a_certificate_error_is_a_failed_handshake() {
+    let certificate =
+        "TLS_error:|268435581:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED";
+    let reset = "TLS_error:|33554536:system library:OPENSSL_internal:Connection reset by peer";
+    for (reason, failures) in [(certificate, 1), (reset, 0), ("", 0)] {
+        for by in [ClosedBy::Local, ClosedBy::Remote] {
+            let mut vm = Vm::configured("{}");
+            vm.host().set(Attribute::TLS_VERSION, b"TLSv1.3");
+            vm.host().set(Attribute::MTLS, &[1]);
+            vm.host().set(Attribute::FAILURE_REASON, reason.as_bytes());
+            vm.accept(2, "10.0.0.7:1");
+            vm.close(2, by);
+            assert_eq!(vm.sum(FAILURES), failures, "{reason}");
+            assert_eq!(vm.sum(CONNECTIONS), 0, "{reason}");
+        }
+    }
+}
+
+#[test]
+fn a_connection_that_envoy_closes_without_data_is_a_caller_unless_it_is_mutual_tls() {
+    let closed = |by, attribute: Attribute, value: &[u8]| {
+        let mut vm = Vm::configured("{}");
+        vm.host().set(attribute, value);
+        vm.accept(2, "10.0.0.7:1");
+        vm.close(2, by);
+        vm
     };
-    host.set("xds.node.metadata.WORKLOAD_NAME", b"web");
-    host.set("xds.node.metadata.NAMESPACE", b"shop");
-    host.set("xds.listener_direction", &1_u64.to_le_bytes());
-    host.set("destination.port", &8080_u64.to_le_bytes());
-    host.set("connection.mtls", &[0]);
-    let mut vm = Vm::new(host);
-    configure(&mut vm, ROOT, json);
-    vm
+    let nothing = Attribute::CONNECTION_LINK;
+    let mut vm = closed(ClosedBy::Local, nothing, b"");
+    assert!(vm.only(CONNECTIONS, "peer=plaintext"));
+    let mut vm = closed(ClosedBy::Local, Attribute::SERVER_NAME, b"web.shop");
+    assert!(vm.only(CONNECTIONS, "peer=tls_passthrough"));
+    let tunnel = Attribute::HBONE_PRINCIPAL;
+    assert_eq!(
+        closed(ClosedBy::Local, tunnel, b"spiffe://td").sum(CONNECTIONS),
+        0
+    );
+    assert_eq!(closed(ClosedBy::Remote, nothing, b"").sum(CONNECTIONS), 0);
 }
 
-fn configure(vm: &mut Vm<FakeHost>, root: u32, json: &str) {
-    vm.on_context_create(root, 0);
-    vm.access.host.configuration = json.as_bytes().to_vec();
-    vm.on_configure(root, json.len() as u32);
+#[test]
+fn an_unreadable_tls_status_is_an_error_and_never_plaintext() {
+    let mut vm = Vm::configured("{}");
+    vm.host().fail(Attribute::TLS_VERSION.name, Status(2));
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    vm.request(3, 2, "");
+    assert_eq!(vm.sum(CONNECTIONS), 0);
+    assert_eq!(vm.sum(REQUESTS), 0);
+    assert_eq!(vm.peer_header(), "unknown");
+    assert_eq!(vm.host().attribute_errors(Attribute::TLS_VERSION), 1);
 }
 
-/// Opens a connection of a caller and lets it send `first`.
-fn connect(vm: &mut Vm<FakeHost>, context: u32, source: &str, first: &[u8]) {
-    vm.on_context_create(context, ROOT);
-    vm.on_new_connection(context);
-    send(vm, context, source, first);
+#[test]
+fn outbound_listeners_are_left_alone() {
+    let mut vm = Vm::configured("{}");
+    vm.set_integer(Attribute::LISTENER_DIRECTION, 2);
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    vm.request(3, 2, "");
+    vm.close(2, ClosedBy::Local);
+    assert_eq!(vm.sum(CONNECTIONS) + vm.sum(REQUESTS), 0);
+    assert_eq!(vm.peer_header(), "forged");
+    vm.set_integer(Attribute::LISTENER_DIRECTION, 1);
+    vm.connect(4, "10.0.0.7:1", HTTP);
+    assert_eq!(
+        vm.sum(CONNECTIONS),
+        1,
+        "an inbound listener of the same plugin"
+    );
 }
 
-/// Sets what the host says of a connection, whose id is its context's number.
-fn send(vm: &mut Vm<FakeHost>, context: u32, source: &str, data: &[u8]) {
-    let host = &mut vm.access.host;
-    host.set("connection.id", &u64::from(context).to_le_bytes());
-    host.set("source.address", source.as_bytes());
-    host.data = data.to_vec();
-    vm.on_downstream_data(context, data.len() as u32);
+#[test]
+fn a_new_connection_with_a_request_takes_at_most_12_host_calls_and_8_with_mutual_tls() {
+    for (mutual_tls, max) in [(false, 12), (true, 8)] {
+        let mut vm = Vm::configured("{}");
+        if mutual_tls {
+            vm.mutual_tls("spiffe://td/ns/a/sa/b");
+        }
+        vm.connect(2, "10.0.0.2:1", HTTP);
+        vm.request(3, 2, "");
+        vm.host().calls.clear();
+        vm.connect(4, "10.0.0.2:2", HTTP);
+        vm.request(5, 4, "");
+        vm.close(4, ClosedBy::Remote);
+        let calls = &vm.host().calls;
+        assert_eq!(calls.len(), max, "{calls:?}");
+    }
 }
 
-/// A request on the connection of that id.
-fn request(vm: &mut Vm<FakeHost>, stream: u32, connection: u32, headers: &[(&str, &str)]) {
-    let host = &mut vm.access.host;
-    host.set("connection.id", &u64::from(connection).to_le_bytes());
-    host.request_headers = headers
+#[test]
+fn a_request_has_its_connection_s_verdict_and_a_forged_header_is_replaced() {
+    let mut vm = Vm::configured("{}");
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    // What an HTTP context sees may come from X-Forwarded-For.
+    vm.host().set(Attribute::SOURCE_ADDRESS, b"9.9.9.9:0");
+    vm.request(3, 2, "curl/8");
+    assert!(vm.only(REQUESTS, "source_ip=10.0.0.7"));
+    assert!(vm.only(REQUESTS, "traffic=app"));
+    assert_eq!(
+        vm.peer_header(),
+        "plaintext;strict=reject;source_ip=\"10.0.0.7\""
+    );
+}
+
+#[test]
+fn a_request_is_never_attributed_to_the_connection_whose_data_came_last() {
+    let mut vm = Vm::configured("{}");
+    vm.connect(2, "10.0.0.2:1", HTTP);
+    vm.connect(3, "10.0.0.3:1", HTTP);
+    for (stream, connection) in [(10, 2), (11, 3), (12, 2), (13, 3)] {
+        vm.request(stream, connection, "");
+        assert!(vm.peer_header().contains(&format!("10.0.0.{connection}")));
+        // Marks both, and makes 3 the latest.
+        vm.send(2, HTTP);
+        vm.send(3, HTTP);
+    }
+    assert_eq!(vm.sum(REQUESTS), 4);
+}
+
+#[test]
+fn a_warm_request_reads_one_empty_property_and_no_user_agent() {
+    let mut vm = Vm::configured("{}");
+    vm.connect(2, "10.0.0.2:1", HTTP);
+    vm.request(10, 2, "");
+    vm.send(2, HTTP);
+    vm.request(11, 2, "");
+    vm.send(2, HTTP);
+    vm.host().calls.clear();
+    vm.request(12, 2, "");
+    assert_eq!(
+        vm.host().calls,
+        ["property", "increment_metric", "replace_header"]
+    );
+}
+
+#[test]
+fn a_request_on_a_connection_of_another_vm_is_classified_by_itself() {
+    let mut vm = Vm::configured("{}");
+    vm.request(10, 2, "");
+    assert!(vm.only(REQUESTS, "peer=plaintext"));
+    vm.connect(2, "10.0.0.2:1", HTTP);
+    vm.id = Some(7);
+    vm.host().set(Attribute::SOURCE_ADDRESS, b"9.9.9.9:0");
+    vm.request(11, 2, "");
+    assert_eq!(
+        vm.peer_header(),
+        "plaintext;strict=reject;source_ip=\"forwarded\""
+    );
+}
+
+#[test]
+fn application_traffic_is_never_hidden_as_a_probe() {
+    let mut vm = Vm::configured("{}");
+    vm.connect(2, "10.0.0.2:1", HTTP);
+    for (stream, agent) in ["kube-probe/1", "Prometheus/3", "curl", "kube-probe/1"]
         .iter()
-        .map(|(name, value)| ((*name).into(), value.as_bytes().to_vec()))
+        .enumerate()
+    {
+        vm.request(10 + stream as u32, 2, agent);
+    }
+    let series = vm.host().series(REQUESTS);
+    let counts: Vec<_> = series
+        .iter()
+        .map(|(labels, count)| (labels.rsplit('=').next().unwrap(), *count))
         .collect();
-    host.response_headers.clear();
-    vm.on_context_create(stream, ROOT);
-    vm.on_request_headers(stream);
+    assert_eq!(counts, [("probe", 1), ("scrape", 1), ("app", 2)]);
 }
 
-fn mutual_tls(vm: &mut Vm<FakeHost>, san: &str) {
-    let host = &mut vm.access.host;
-    host.set("connection.mtls", &[1]);
-    host.set("connection.uri_san_peer_certificate", san.as_bytes());
-    host.set("connection.tls_version", b"TLSv1.3");
+#[test]
+fn mutual_tls_requests_are_flushed_on_the_timer() {
+    let mut vm = Vm::configured("{}");
+    vm.mutual_tls("spiffe://td/ns/a/sa/b");
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    vm.request(3, 2, "kube-probe/1");
+    vm.close(2, ClosedBy::Remote);
+    assert_eq!(vm.sum(REQUESTS), 0);
+    vm.on_tick(PLUGIN);
+    assert_eq!(vm.sum(REQUESTS), 1);
+    assert!(!vm.host().series(REQUESTS)[0].0.contains("traffic"));
 }
 
-fn value(vm: &Vm<FakeHost>, labels: &str, metric: &str) -> i64 {
-    vm.access
-        .host
-        .value(&format!("tag.{labels},{TAIL};.plainsight_{metric}"))
+#[test]
+fn callers_beyond_the_limit_are_overflow_and_failed_handshakes_do_not_use_it_up() {
+    let mut vm = Vm::configured(r#"{"maxCallers":1}"#);
+    vm.host().set(Attribute::TLS_VERSION, b"TLSv1.3");
+    vm.host().set(Attribute::FAILURE_REASON, b"CERTIFICATE");
+    for (context, source) in [(2, "10.0.0.2:1"), (3, "10.0.0.3:1")] {
+        vm.accept(context, source);
+        vm.close(context, ClosedBy::Remote);
+    }
+    assert_eq!(vm.sum("plainsight_overflow_total"), 1);
+    vm.host().unset(Attribute::TLS_VERSION);
+    vm.connect(4, "10.0.0.4:1", HTTP);
+    assert!(vm.only(CONNECTIONS, "source_ip=10.0.0.4"));
+    vm.connect(5, "10.0.0.5:1", HTTP);
+    vm.request(6, 5, "");
+    assert_eq!(vm.sum("plainsight_overflow_total"), 3);
+    assert_eq!(
+        vm.peer_header(),
+        "plaintext;strict=reject;source_ip=\"10.0.0.5\""
+    );
+    assert_eq!(
+        logged().len(),
+        1,
+        "one line per named caller: {:?}",
+        logged()
+    );
 }
 
-/// Series of other peers than mutual TLS.
-fn plain_series(vm: &Vm<FakeHost>) -> Vec<(String, i64)> {
-    let mut all = vm.access.host.metrics_with("peer=");
-    all.retain(|(name, _)| !name.contains("peer=mutual_tls"));
-    all
+#[test]
+fn ports_beyond_64_are_overflow() {
+    let mut vm = Vm::configured("{}");
+    for port in 1..=65_u32 {
+        vm.set_integer(Attribute::DESTINATION_PORT, port.into());
+        vm.connect(port + 1, "10.0.0.7:1", HTTP);
+    }
+    assert_eq!(vm.sum("plainsight_overflow_total"), 1);
+}
+
+#[test]
+fn an_exempt_port_is_exempt_in_metrics_and_header() {
+    let mut vm =
+        Vm::configured(r#"{"exempt":[{"port":8080,"namespace":"shop"}],"responseHeader":"x-you"}"#);
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    vm.request(3, 2, "");
+    assert!(vm.only(CONNECTIONS, "strict=exempt"));
+    vm.on_response_headers(3);
+    assert!(vm.host().response_headers.is_empty());
+}
+
+#[test]
+fn a_caller_that_strict_would_reject_gets_the_response_headers_that_the_application_did_not_set() {
+    let mut vm = Vm::configured(
+        r#"{"responseHeader":"x-you","responseHeaders":{"sunset":"soon","link":"<https://e.org>"}}"#,
+    );
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    vm.request(3, 2, "");
+    let headers = &mut vm.host().response_headers;
+    headers.insert("sunset".into(), "its own".into());
+    vm.on_response_headers(3);
+    vm.on_response_headers(3);
+    let headers = &vm.host().response_headers;
+    assert_eq!(
+        headers["x-you"],
+        b"plaintext;strict=reject;source_ip=\"10.0.0.7\""
+    );
+    assert_eq!(headers["sunset"], b"its own");
+    assert_eq!(headers["link"], b"<https://e.org>");
+}
+
+#[test]
+fn requests_without_a_response_are_bounded() {
+    let mut vm = Vm::configured(r#"{"responseHeader":"x-you"}"#);
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    for stream in 0..20_000 {
+        vm.request(100 + stream, 2, "");
+        assert!(vm.requests.len() <= MAX_REQUESTS);
+    }
+}
+
+#[test]
+fn a_context_of_an_unknown_plugin_is_one_error_and_the_forged_header_is_replaced() {
+    let mut vm = Vm::configured("{}");
+    let headers = &mut vm.host().request_headers;
+    headers.insert("x-plainsight-peer".into(), "forged".into());
+    vm.on_context_create(9, 77);
+    vm.on_request_headers(9);
+    assert_eq!(vm.peer_header(), "unknown");
+    assert_eq!(vm.host().attribute_errors(Attribute::PLUGIN_CONTEXT), 1);
+}
+
+#[test]
+fn many_plugins_are_served() {
+    let mut vm = Vm::configured("{}");
+    for plugin in 1_000..1_300 {
+        vm.configure(plugin, "{}");
+    }
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    assert_eq!(vm.sum(CONNECTIONS), 1);
+}
+
+#[test]
+fn a_fault_in_both_plugins_counts_once_and_a_retired_plugin_s_not_at_all() {
+    let mut vm = Vm::configured(r#"{"a":1,"b":2}"#);
+    vm.configure(2, r#"{"b":2,"c":3}"#);
+    assert_eq!(vm.sum(CONFIG_ERRORS), 3);
+    vm.configure(3, "{}");
+    for _ in 0..7 {
+        vm.on_tick(1);
+        vm.on_tick(3);
+    }
+    assert_eq!(vm.sum(CONFIG_ERRORS), 2, "plugin 2 stopped ticking");
+    assert_eq!(logged().len(), 3);
+}
+
+#[test]
+fn at_most_ten_problems_are_logged_and_then_the_number_of_the_rest() {
+    let keys: Vec<_> = (0..60).map(|key| format!("\"k{key}\":1")).collect();
+    let json = format!("{{{}}}", keys.join(","));
+    let mut vm = Vm::configured(&json);
+    vm.configure(2, &json);
+    assert_eq!(vm.sum(CONFIG_ERRORS), 60);
+    let lines = logged();
+    assert_eq!(lines.len(), 11, "{lines:?}");
+    assert_eq!(
+        lines[10],
+        "ERROR 50 more configuration problems are not logged"
+    );
+}
+
+#[test]
+fn an_unreadable_configuration_is_a_problem() {
+    let mut vm = Vm::configured("{}");
+    vm.host().fail("plugin_configuration", Status(10));
+    vm.configure(1, r#"{"logCallers":false}"#);
+    assert_eq!(vm.sum(CONFIG_ERRORS), 1);
+}
+
+#[test]
+fn a_killed_or_foreign_context_is_ignored() {
+    let mut vm = Vm::configured("{}");
+    vm.on_downstream_data(99, 5);
+    vm.on_downstream_connection_close(99, ClosedBy::Local);
+    vm.on_response_headers(99);
+    vm.on_tick(99);
+    assert_eq!(vm.sum("plainsight_attribute_errors_total"), 0);
 }

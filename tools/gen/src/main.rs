@@ -1,109 +1,111 @@
-//! Writes the files that are made from other files (`make gen`), and with `--check` compares them and checks that
-//! rules, alerts, dashboard and runbook use one vocabulary (`make lint-gen`).
-//!
-//! A generated file is a row of [`GENERATED`]: its path and the function that makes its whole text.
-
-mod alerts;
-mod dashboard_config_map;
-mod expressions;
-mod kiali;
-mod native_labels;
-mod prometheus_rule;
-mod readme;
-mod section;
-mod vocabulary;
-
-use std::path::{Path, PathBuf};
+//! Writes the documentation's tables from the filter's own definitions (`make gen`). With `--check` it compares them
+//! and writes nothing (`make lint-gen`).
 
 use anyhow::{Context, bail};
+use plainsight::host::MetricKind;
+use plainsight::labels::{Label, LabelSet, PeerLabels};
+use plainsight::metrics::METRICS;
+use plainsight::settings::KEYS;
+use std::path::Path;
 
-/// A file that is made from others. Paths are relative to the repository's root.
-struct Generated {
-    path: &'static str,
-    make: fn(&Path) -> anyhow::Result<String>,
+/// A table: the file and the name of its section, `<!-- gen:NAME -->` to `<!-- end -->`.
+struct Table {
+    file: &'static str,
+    section: &'static str,
+    render: fn() -> String,
 }
 
-const GENERATED: [Generated; 5] = [
-    Generated {
-        path: prometheus_rule::PATH,
-        make: prometheus_rule::make,
+const TABLES: [Table; 3] = [
+    Table {
+        file: "README.md",
+        section: "configuration",
+        render: configuration,
     },
-    Generated {
-        path: dashboard_config_map::PATH,
-        make: dashboard_config_map::make,
+    Table {
+        file: "docs/metrics.md",
+        section: "metrics",
+        render: metrics,
     },
-    Generated {
-        path: native_labels::MESH_VALUES,
-        make: native_labels::make_mesh_values,
-    },
-    Generated {
-        path: native_labels::POD_ANNOTATION,
-        make: native_labels::make_pod_annotation,
-    },
-    Generated {
-        path: readme::PATH,
-        make: readme::make,
+    Table {
+        file: "docs/metrics.md",
+        section: "labels",
+        render: labels,
     },
 ];
 
-/// A check that writes nothing: everything it found, a line each.
-type Check = fn(&Path) -> anyhow::Result<Vec<String>>;
-
-const CHECKS: [Check; 3] = [vocabulary::problems, alerts::problems, kiali::problems];
-
 fn main() -> anyhow::Result<()> {
-    let root = root();
-    let arguments: Vec<_> = std::env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => write(&root),
-        ["--check"] => check(&root),
-        _ => bail!("gen: arguments: expected none or --check, got: {arguments:?}"),
-    }
-}
-
-/// The repository's root, two folders above this crate.
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn write(root: &Path) -> anyhow::Result<()> {
-    for file in &GENERATED {
-        let text = (file.make)(root).context(file.path)?;
-        std::fs::write(root.join(file.path), text).context(file.path)?;
-        println!("gen: {}", file.path);
+    let check = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
+        [] => false,
+        [flag] if flag == "--check" => true,
+        other => bail!("gen: expected no argument or --check, got: {other:?}"),
+    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for table in TABLES {
+        let path = root.join(table.file);
+        let text = std::fs::read_to_string(&path).context(table.file)?;
+        let new = replace_section(&text, table.section, &(table.render)())
+            .with_context(|| format!("{}: section {}", table.file, table.section))?;
+        if new == text {
+            continue;
+        }
+        if check {
+            bail!("gen: {}: outdated: run `make gen`", table.file);
+        }
+        std::fs::write(&path, new).context(table.file)?;
+        println!("gen: {}: {}", table.file, table.section);
     }
     Ok(())
 }
 
-fn check(root: &Path) -> anyhow::Result<()> {
-    let mut problems = Vec::new();
-    for file in &GENERATED {
-        let made = (file.make)(root).context(file.path)?;
-        let found = std::fs::read_to_string(root.join(file.path)).context(file.path)?;
-        if made != found {
-            problems.push(format!(
-                "{}: differs from what `make gen` writes",
-                file.path
-            ));
+/// The text with a section's body replaced. `None` if a marker is missing.
+fn replace_section(text: &str, name: &str, body: &str) -> Option<String> {
+    let (before, rest) = text.split_once(&format!("<!-- gen:{name} -->\n"))?;
+    let (_, after) = rest.split_once("<!-- end -->")?;
+    Some(format!(
+        "{before}<!-- gen:{name} -->\n{body}<!-- end -->{after}"
+    ))
+}
+
+fn configuration() -> String {
+    let mut out = String::from("| key | default | meaning |\n|---|---|---|\n");
+    for key in KEYS {
+        out += &format!("| `{}` | `{}` | {} |\n", key.name, key.default, key.meaning);
+    }
+    out
+}
+
+fn metrics() -> String {
+    let mut out = String::from("| metric | type | labels | meaning |\n|---|---|---|---|\n");
+    for metric in METRICS {
+        let kind = match metric.kind {
+            MetricKind::Counter => "counter",
+            MetricKind::Gauge => "gauge",
+        };
+        let names: Vec<_> = metric.labels.iter().map(code).collect();
+        out += &format!(
+            "| `{}` | {kind} | {} | {} |\n",
+            metric.name,
+            names.join(", "),
+            metric.help
+        );
+    }
+    out
+}
+
+/// The labels of all metrics, each once.
+fn labels() -> String {
+    let mut out = String::from("| label | meaning |\n|---|---|\n");
+    let mut seen: Vec<&str> = Vec::new();
+    let all = METRICS.iter().flat_map(|metric| metric.labels);
+    for label in PeerLabels::LABELS.iter().chain(all) {
+        if !seen.contains(&label.name) {
+            seen.push(label.name);
+            out += &format!("| {} | {} |\n", code(label), label.meaning);
         }
     }
-    for check in CHECKS {
-        problems.extend(check(root)?);
-    }
-    if !problems.is_empty() {
-        bail!("gen: {} problems:\n{}", problems.len(), problems.join("\n"));
-    }
-    println!(
-        "gen: {} generated files are up to date, and rules, alerts, dashboard and runbook agree",
-        GENERATED.len()
-    );
-    Ok(())
+    out
 }
 
-/// A file's text.
-///
-/// # Errors
-/// The file cannot be read; the message holds its path.
-fn read(root: &Path, path: &str) -> anyhow::Result<String> {
-    std::fs::read_to_string(root.join(path)).with_context(|| path.to_owned())
+fn code(label: &Label) -> String {
+    format!("`{}`", label.name)
 }

@@ -1,7 +1,8 @@
 /** Runs the panels' queries and does with the answers what Grafana would: join, choose and name the columns. */
 import { Prometheus, type Curve, type Sample } from './prometheus.js';
-import { interpolate } from './promql.js';
-import type { Dashboard, Panel, Query } from './shape.js';
+import type { Dashboard, Panel } from '@grafana/grafana-foundation-sdk/dashboard';
+import type { Dataquery } from '@grafana/grafana-foundation-sdk/prometheus';
+import { interpolate, panels, targets } from './promql.js';
 
 /** A table's cell: a label's text, a query's value, or nothing. */
 export type Cell = string | number | undefined;
@@ -57,10 +58,11 @@ function tabulated(panel: Panel, answers: { refId: string; samples: Sample[] }[]
   let order: string[] = [];
   let heading: Record<string, string> = {};
   for (const step of panel.transformations ?? []) {
+    const options = step.options as { include: { names: string[] }; indexByName?: Record<string, number>; renameByName?: Record<string, string> };
     if (step.id === 'filterFieldsByName') {
-      rows = rows.map((row) => new Map([...row].filter(([name]) => step.options.include.names.includes(name))));
+      rows = rows.map((row) => new Map([...row].filter(([name]) => options.include.names.includes(name))));
     } else if (step.id === 'organize') {
-      const { indexByName = {}, renameByName = {} } = step.options;
+      const { indexByName = {}, renameByName = {} } = options;
       order = Object.keys(indexByName).sort((left, right) => (indexByName[left] ?? 0) - (indexByName[right] ?? 0));
       heading = renameByName;
     }
@@ -68,7 +70,7 @@ function tabulated(panel: Panel, answers: { refId: string; samples: Sample[] }[]
   // A column that no row fills is not there in Grafana either.
   const there = order.filter((name) => rows.some((row) => row.get(name) !== undefined));
   const columns = there.map((name) => heading[name] ?? name);
-  const sort = panel.type === 'table' ? panel.options.sortBy?.[0] : undefined;
+  const sort = (panel.options as { sortBy?: { displayName: string; desc?: boolean }[] }).sortBy?.[0];
   const by = there[columns.indexOf(sort?.displayName ?? '')];
   if (by !== undefined) {
     const compare = (left: Cell, right: Cell) =>
@@ -86,7 +88,7 @@ export function legend(format: string, labels: Record<string, string>): string {
 async function answer(panel: Panel, prometheus: Prometheus, asked: Asked): Promise<Answered> {
   const answered: Answered = { panel, queries: [], samples: [], curves: [], columns: [], cells: [] };
   const tables: { refId: string; samples: Sample[] }[] = [];
-  const ask = async (target: Query) => {
+  const ask = async (target: Dataquery) => {
     const refId = target.refId ?? '';
     const sent = interpolate(target.expr, { ...asked.values, __range: `${asked.end - asked.start}s` });
     if (target.range === true) {
@@ -100,7 +102,7 @@ async function answer(panel: Panel, prometheus: Prometheus, asked: Asked): Promi
       answered.queries.push({ refId, sent, rows: samples.length });
     }
   };
-  for (const target of panel.targets ?? []) {
+  for (const target of targets(panel)) {
     await ask(target);
   }
   return panel.type === 'table' ? { ...answered, ...tabulated(panel, tables) } : answered;
@@ -109,10 +111,8 @@ async function answer(panel: Panel, prometheus: Prometheus, asked: Asked): Promi
 /** The answers of all panels, in the dashboard's order. */
 export async function answers(dashboard: Dashboard, prometheus: Prometheus, asked: Asked): Promise<Answered[]> {
   const all: Answered[] = [];
-  for (const panel of dashboard.panels) {
-    if (panel.type !== 'row') {
-      all.push(await answer(panel, prometheus, asked));
-    }
+  for (const panel of panels(dashboard)) {
+    all.push(await answer(panel, prometheus, asked));
   }
   return all;
 }

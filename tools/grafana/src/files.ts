@@ -1,17 +1,17 @@
-/** Where the files lie, seen from the compiled script in `tools/grafana/build/src`. */
+/** Where the files are, seen from the compiled script in `tools/grafana/build/src`. */
 import { fileURLToPath } from 'node:url';
 
 /** The repository's root. */
 export const repository = fileURLToPath(new URL('../../../../', import.meta.url));
 
-/** The package of these scripts, with its `node_modules`. */
-export const packageRoot = fileURLToPath(new URL('../../', import.meta.url));
-
-/** The dashboard. */
+/** The dashboard: the one copy that people import. */
 export const dashboardFile = `${repository}envoy-config/grafana/plainsight.json`;
 
 /** The recording rules whose series the queries use. */
 export const rulesFile = `${repository}envoy-config/prometheus/plainsight.rules.yml`;
 
-/** The page that lists the queries with their rows. */
-export const queriesPage = `${repository}docs/dashboard-queries.md`;
+/** The scrape jobs. */
+export const prometheusFile = `${repository}envoy-config/prometheus/prometheus.yml`;
+
+/** The page that the caller tables link to. */
+export const runbookFile = `${repository}docs/runbook.md`;

@@ -1,69 +1,73 @@
 /**
- * Draws the dashboard from live answers: the demo runs, its callers keep calling, and a Prometheus with the shipped
- * rules, at the shipped pace of one evaluation a minute, watches for as many minutes as asked.
+ * Asks a real Prometheus every query of the dashboard and draws the answers.
  *
- *     node build/src/live.js DEMO MINUTES -- ARGUMENTS OF draw.js
+ *     node build/src/live.js FILE.svg
  *
- * DEMO is the demo's program; it needs PLAINSIGHT_ENVOY and PLAINSIGHT_WASM as `make demo` sets them.
+ * The Prometheus has the shipped rules and the shipped scrape jobs; only service discovery is replaced by files, with
+ * the labels that Kubernetes would give. It scrapes the mesh of mesh.ts from loopback and begins with what would have
+ * been recorded before. Fails if a namespace does not reach its state, if a query is refused, or if one is empty.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { copyFileSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type AddressInfo, type Server } from 'node:net';
+import { createServer as createHttpServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { fileURLToPath } from 'node:url';
-import { rulesFile } from './files.js';
-import { calls, type Places } from './live_callers.js';
+import { answers, type Answered, type Asked } from './answers.js';
+import { dashboard } from './dashboard.js';
+import { prometheusFile, rulesFile } from './files.js';
+import { expected, kubeStateMetrics, recorded, sidecar, sidecars } from './mesh.js';
+import { picture } from './picture.js';
+import { Prometheus } from './prometheus.js';
+import { choices, initialValues } from './promql.js';
 
-const [demo, minutes, , ...drawing] = process.argv.slice(2);
-if (demo === undefined || !(Number(minutes) > 0) || drawing.length === 0) {
-  throw new Error('live: expected the demo’s program, minutes, -- and the arguments of draw.js');
+/** Evidence looks two minutes back, and groups read each other's last evaluation: after that many, all answers are of scraped series. */
+const evaluations = 4;
+const patience = 8 * 60_000;
+
+const [file] = process.argv.slice(2);
+if (file === undefined) {
+  throw new Error('live: expected FILE.svg');
 }
 
-const started: ChildProcess[] = [];
-const folder = mkdtempSync(`${tmpdir()}/plainsight-live-`);
+const clock = () => Date.now() / 1000;
+const start = clock();
 
-/** Starts the demo and waits for the addresses it prints. */
-async function startDemo(program: string): Promise<Places & { admin: string; prometheus: string }> {
-  const child = spawn(program, { env: { ...process.env, KEEP: '1' }, stdio: ['ignore', 'pipe', 'inherit'] });
-  started.push(child);
-  const printed = await new Promise<string>((resolve, reject) => {
-    let text = '';
-    child.stdout.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      if (text.includes('Running until')) {
-        resolve(text);
-      }
-    });
-    child.once('exit', (code) => reject(new Error(`live: the demo ended with ${code ?? 'a signal'}:\n${text}`)));
+/** The sidecars and kube-state-metrics, distinguished by path. */
+async function serveMesh(): Promise<{ server: Server; address: string }> {
+  const server = createHttpServer((request, response) => {
+    const [, namespace = '', pod = ''] = (request.url ?? '').split(/[/?]/);
+    response.end(namespace === 'kube-state-metrics' ? kubeStateMetrics(clock()) : sidecar(namespace, pod, clock(), start));
   });
-  const found = (pattern: RegExp): string => {
-    const address = pattern.exec(printed)?.[1];
-    if (address === undefined) {
-      throw new Error(`live: the demo printed no address for ${pattern.source}:\n${printed}`);
-    }
-    return address;
-  };
-  return {
-    http: found(/8080 \(http\) on ([\d.:]+)/),
-    tcp: found(/9000 \(tcp\) on ([\d.:]+)/),
-    auto: found(/7000 \(no protocol\) on ([\d.:]+)/),
-    undeclared: found(/\(undeclared\) on ([\d.:]+)/),
-    sidecar: found(/client's sidecar on ([\d.:]+)/),
-    admin: found(/Admin: server http:\/\/([\d.:]+)/),
-    prometheus: found(/Prometheus: http:\/\/([\d.:]+)/),
-  };
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { server, address: `127.0.0.1:${(server.address() as AddressInfo).port}` };
 }
 
-/** What the demo's own Prometheus scrapes for the pods' names. */
-async function kubeStateMetrics(prometheus: string): Promise<string> {
-  const answer = (await (await fetch(`http://${prometheus}/api/v1/targets`)).json()) as {
-    data: { activeTargets: { labels: { job: string; instance: string } }[] };
-  };
-  const target = answer.data.activeTargets.find(({ labels }) => labels.job === 'kube-state-metrics');
-  if (target === undefined) {
-    throw new Error(`live: ${prometheus}: scrapes no kube-state-metrics`);
+/** The shipped configuration with files in place of Kubernetes' service discovery. */
+function configure(folder: string, address: string): void {
+  copyFileSync(rulesFile, `${folder}/plainsight.rules.yml`);
+  writeFileSync(`${folder}/plainsight.alerts.yml`, 'groups: []\n');
+  const shipped = readFileSync(prometheusFile, 'utf8');
+  const configuration = shipped
+    .replace(/kubernetes_sd_configs:\n(\s+)- role: pod\b/, 'file_sd_configs:\n$1- files: [sidecars.json]')
+    .replace(/kubernetes_sd_configs:\n(\s+)- role: endpoints\b/, 'file_sd_configs:\n$1- files: [kube-state-metrics.json]');
+  if (configuration.includes('kubernetes_sd_configs')) {
+    throw new Error(`live: ${prometheusFile}: a scrape job is not known here`);
   }
-  return target.labels.instance;
+  writeFileSync(`${folder}/prometheus.yml`, configuration);
+  const pods = sidecars.map(({ namespace, pod, app }) => ({
+    targets: [address],
+    labels: {
+      __metrics_path__: `/${namespace}/${pod}`,
+      __meta_kubernetes_namespace: namespace,
+      __meta_kubernetes_pod_name: pod,
+      __meta_kubernetes_pod_phase: 'Running',
+      __meta_kubernetes_pod_container_port_name: 'http-envoy-prom',
+      __meta_kubernetes_pod_label_app: app,
+    },
+  }));
+  writeFileSync(`${folder}/sidecars.json`, JSON.stringify(pods));
+  const names = { __metrics_path__: '/kube-state-metrics', __meta_kubernetes_service_label_app_kubernetes_io_name: 'kube-state-metrics', __meta_kubernetes_endpoint_port_name: 'http' };
+  writeFileSync(`${folder}/kube-state-metrics.json`, JSON.stringify([{ targets: [address], labels: names }]));
 }
 
 /** A free port. Another program may take it before Prometheus does; then Prometheus ends and says so. */
@@ -75,49 +79,86 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-/** A Prometheus as an operator would run it: the rules file as shipped, a scrape every 15 seconds. */
-async function startPrometheus(admin: string, names: string): Promise<string> {
-  const configuration = {
-    global: { scrape_interval: '15s', evaluation_interval: '1m' },
-    rule_files: [rulesFile],
-    scrape_configs: [
-      {
-        job_name: 'plainsight',
-        metrics_path: '/stats/prometheus',
-        static_configs: [{ targets: [admin], labels: { namespace: 'shop', pod: 'orders-1' } }],
-      },
-      { job_name: 'kube-state-metrics', honor_labels: true, static_configs: [{ targets: [names] }] },
-    ],
-  };
-  writeFileSync(`${folder}/prometheus.yml`, JSON.stringify(configuration));
+async function startPrometheus(folder: string): Promise<{ child: ChildProcess; url: string }> {
+  mkdirSync(`${folder}/data`);
+  writeFileSync(`${folder}/recorded.txt`, recorded(Math.floor(clock() / 60) * 60));
+  execFileSync('promtool', ['tsdb', 'create-blocks-from', 'openmetrics', '--quiet', `${folder}/recorded.txt`, `${folder}/data`]);
   const address = `127.0.0.1:${await freePort()}`;
   const log = openSync(`${folder}/prometheus.log`, 'w');
   const child = spawn(
     'prometheus',
-    [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/series`, `--web.listen-address=${address}`],
+    [`--config.file=${folder}/prometheus.yml`, `--storage.tsdb.path=${folder}/data`, '--storage.tsdb.retention.time=45d', `--web.listen-address=${address}`],
     { stdio: ['ignore', log, log] },
   );
-  started.push(child);
-  child.once('exit', (code) => console.error(`live: prometheus ended with ${code ?? 'a signal'}`));
-  return `http://${address}`;
+  return { child, url: `http://${address}` };
 }
 
-try {
-  const places = await startDemo(demo);
-  const prometheus = await startPrometheus(places.admin, await kubeStateMetrics(places.prometheus));
-  console.log(`live: watching for ${minutes} minutes: ${prometheus}`);
-  const stop = calls(places, Number(minutes));
-  await new Promise((resolve) => setTimeout(resolve, Number(minutes) * 60_000));
-  stop();
-  const draw = fileURLToPath(new URL('draw.js', import.meta.url));
-  const child = spawn(process.execPath, [draw, '--prometheus', prometheus, '--minutes', `${minutes}`, ...drawing], { stdio: 'inherit' });
-  process.exitCode = await new Promise<number>((resolve) => child.once('exit', (code) => resolve(code ?? 1)));
-} finally {
-  for (const child of started) {
-    child.removeAllListeners('exit');
-    const ended = child.exitCode !== null || child.signalCode !== null ? Promise.resolve() : new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGTERM');
-    await ended;
+/** Every namespace in a state other than the expected one. */
+async function unexpected(prometheus: Prometheus): Promise<string[]> {
+  const value = async (what: string) => {
+    const samples = await prometheus.at(`plainsight:namespace:${what}{window="7d", counted="all"}`, clock());
+    return new Map(samples.map(({ labels, value }) => [labels['destination_workload_namespace'] ?? '', value]));
+  };
+  const [ready, blocking] = [await value('ready'), await value('blocking_callers')];
+  return Object.entries(expected).flatMap(([namespace, state]) => {
+    const found = ready.get(namespace) === 1 ? 'ready' : (blocking.get(namespace) ?? 0) > 0 ? 'callers in the way' : 'not proven';
+    return found === state ? [] : [`${namespace}: ${found}, expected ${state}`];
+  });
+}
+
+/** How often the group that is furthest behind was evaluated. */
+async function evaluated(prometheus: Prometheus): Promise<number> {
+  const samples = await prometheus.at('min(count_over_time(plainsight:rules:evaluated_timestamp_seconds[1h]))', clock());
+  return samples[0]?.value ?? 0;
+}
+
+/** Each choice of the variables with fixed values, so that no choice leads to a query that Prometheus refuses. */
+async function askEveryChoice(prometheus: Prometheus, asked: Asked): Promise<number> {
+  let questions = 0;
+  for (const window of choices(dashboard(), 'window')) {
+    for (const counted of choices(dashboard(), 'counted')) {
+      const all = await answers(dashboard(), prometheus, { ...asked, values: { ...asked.values, ...window, ...counted } });
+      questions += all.flatMap(({ queries }) => queries).length;
+    }
   }
+  return questions;
+}
+
+const empty = (all: Answered[]) => all.flatMap(({ panel, queries }) => queries.filter(({ rows }) => rows === 0).map(({ refId, sent }) => `${panel.title ?? ''} ${refId}: ${sent}`));
+
+const folder = mkdtempSync(`${tmpdir()}/plainsight-live-`);
+const { server, address } = await serveMesh();
+configure(folder, address);
+const { child, url } = await startPrometheus(folder);
+try {
+  const prometheus = new Prometheus(url);
+  const deadline = Date.now() + patience;
+  for (;;) {
+    if (child.exitCode !== null) {
+      throw new Error(`live: prometheus ended: ${readFileSync(`${folder}/prometheus.log`, 'utf8').slice(-2000)}`);
+    }
+    const end = Math.floor(clock());
+    const asked: Asked = { end, start: end - 86400, step: 600, values: initialValues(dashboard()) };
+    // Until it has started, Prometheus refuses.
+    const problems = await evaluated(prometheus)
+      .then(async (times) => (times < evaluations ? [`rules: evaluated ${times} of ${evaluations} times`] : [...(await unexpected(prometheus)), ...empty(await answers(dashboard(), prometheus, asked))]))
+      .catch((error: unknown) => [String(error)]);
+    if (problems.length === 0) {
+      const all = await answers(dashboard(), prometheus, asked);
+      writeFileSync(file, picture(dashboard(), all, asked, 'Ten namespaces, watched by a Prometheus with the shipped rules and scrape jobs. The mesh is synthetic: tools/grafana/src/mesh.ts.'));
+      const rows = all.flatMap(({ queries }) => queries).reduce((sum, query) => sum + query.rows, 0);
+      console.log(`live: ${rows} rows in all, none of the queries empty; ${await askEveryChoice(prometheus, asked)} questions over every window and way of counting`);
+      break;
+    }
+    if (Date.now() > deadline) {
+      throw new Error(`live: after ${patience / 60_000} minutes:\n${problems.join('\n')}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5000));
+  }
+} finally {
+  server.close();
+  const ended = child.exitCode !== null ? Promise.resolve() : new Promise((resolve) => child.once('exit', resolve));
+  child.kill('SIGTERM');
+  await ended;
   rmSync(folder, { recursive: true, force: true });
 }

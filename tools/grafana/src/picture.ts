@@ -4,8 +4,7 @@
  * It is plain on purpose. It shows what Grafana would have to show, and does not pretend to be Grafana.
  */
 import type { Answered, Asked, Cell } from './answers.js';
-import { columns as gridColumns } from './dashboard/layout.js';
-import type { Dashboard, Panel } from './shape.js';
+import type { Dashboard, FieldConfigSource, Panel } from '@grafana/grafana-foundation-sdk/dashboard';
 import { inUnit, settings, show } from './shown.js';
 import { cut, document, line, path, rect, text, widthOf, wrapped, type Box, type Ink } from './svg.js';
 
@@ -28,20 +27,19 @@ const frame = '#d0d7de';
 
 const named = (color: string | undefined): string => colors[color ?? 'text'] ?? '#24292f';
 
-type FieldConfig = Parameters<typeof settings>[0];
-/** What the drawing reads of it is the same for every panel type. */
-const fieldConfig = (panel: Panel): FieldConfig => panel.fieldConfig as unknown as FieldConfig;
+const gridColumns = 24;
+const fieldConfig = (panel: Panel): FieldConfigSource => panel.fieldConfig ?? { defaults: {}, overrides: [] };
 
 function empty(panel: Panel, box: Box): string[] {
   const ink: Ink = { size: 14, color: muted, anchor: 'middle' };
-  const lines = wrapped(panel.fieldConfig.defaults.noValue ?? '', box.w - 24, ink);
+  const lines = wrapped(fieldConfig(panel).defaults.noValue ?? '', box.w - 24, ink);
   const first = box.y + box.h / 2 - ((lines.length - 1) * 18) / 2 + 5;
   return lines.map((one, index) => text(box.x + box.w / 2, first + index * 18, one, ink));
 }
 
 function drawStat({ panel, samples, queries }: Answered, box: Box, asked: Asked): string[] {
-  const background = panel.type === 'stat' && panel.options.colorMode === 'background';
-  const names = panel.type === 'stat' && panel.options.textMode === 'value_and_name';
+  const background = panel.type === 'stat' && (panel.options as { colorMode?: string }).colorMode === 'background';
+  const names = panel.type === 'stat' && (panel.options as { textMode?: string }).textMode === 'value_and_name';
   if (queries.length !== 1) {
     throw new Error(`stat: ${panel.title ?? ''}: expected one query, got ${queries.length}`);
   }
@@ -120,7 +118,7 @@ function ceiling(value: number): number {
 function drawGraph({ panel, curves }: Answered, box: Box, asked: Asked): string[] {
   const { defaults } = fieldConfig(panel);
   const unit = defaults.unit ?? 'none';
-  const custom = panel.type === 'timeseries' ? panel.fieldConfig.defaults.custom : undefined;
+  const custom = defaults.custom as { stacking?: { mode?: string }; drawStyle?: string } | undefined;
   const stacked = custom?.stacking?.mode === 'normal' || custom?.drawStyle === 'bars';
   const moments = [...new Set(curves.flatMap(({ points }) => points.map(([at]) => at)))].sort((a, b) => a - b);
   const below = new Map(moments.map((at) => [at, 0]));
@@ -198,7 +196,7 @@ function drawPanel(answered: Answered, asked: Asked): string[] {
 
 /** The dashboard's variables as they stand in the picture. */
 function chosen(dashboard: Dashboard, asked: Asked): string {
-  return dashboard.templating.list
+  return (dashboard.templating?.list ?? [])
     .filter(({ name }) => name in asked.values)
     .map(({ name, label, options }) => {
       const value = asked.values[name] ?? '';
@@ -210,8 +208,8 @@ function chosen(dashboard: Dashboard, asked: Asked): string {
 
 /** The picture of a whole dashboard. `where` says what the answers came from. */
 export function picture(dashboard: Dashboard, all: Answered[], asked: Asked, where: string): string {
-  const rows = dashboard.panels.filter((panel) => panel.type === 'row');
-  const bottom = Math.max(...dashboard.panels.map(({ gridPos }) => (gridPos?.y ?? 0) + (gridPos?.h ?? 0)));
+  const rows = (dashboard.panels ?? []).filter((panel) => panel.type === 'row');
+  const bottom = Math.max(...(dashboard.panels ?? []).map(({ gridPos }) => (gridPos?.y ?? 0) + (gridPos?.h ?? 0)));
   const height = top + bottom * unitHeight + gap;
   const at = new Date(asked.end * 1000).toISOString().slice(0, 16).replace('T', ' ');
   return document(width, height, `The dashboard of plainsight with live answers, ${at} UTC`, [

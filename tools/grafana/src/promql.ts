@@ -1,53 +1,55 @@
-/**
- * Checks the queries: each must parse as PromQL once Grafana has put the variables' values in, and use only series
- * that the recording rules make.
- */
+/** The queries of a dashboard: their variables put in, parsed, and the series they ask for. */
 import { createRequire } from 'node:module';
+import type { Dashboard, Panel, RowPanel } from '@grafana/grafana-foundation-sdk/dashboard';
+import type { Dataquery } from '@grafana/grafana-foundation-sdk/prometheus';
 import type { LRParser } from '@lezer/lr';
-import type { Dashboard } from './shape.js';
-import type { Problem } from './problem.js';
 
 // The package's ES module carries a name that Node takes for CommonJS.
 const { parser } = createRequire(import.meta.url)('@prometheus-io/lezer-promql') as { parser: LRParser };
 
-/** What Grafana puts in for its own variables; any duration and number does for parsing. */
-const builtIn: Record<string, string> = { __rate_interval: '75s', __interval: '1m', __interval_ms: '60000', __range: '86400s' };
+/** What Grafana puts in for its own variables; any duration does for parsing. */
+const builtIn: Record<string, string> = { __rate_interval: '75s', __interval: '1m', __range: '86400s' };
 
-/** One query and where it stands in the file. */
-export interface Placed {
-  path: string;
-  expr: string;
+/** The panels without the rows' headings. */
+export function panels(dashboard: Dashboard): Panel[] {
+  return (dashboard.panels ?? []).filter((panel: Panel | RowPanel): panel is Panel => panel.type !== 'row');
 }
 
-/** All queries of the panels, in the file's order. */
-export function queries(dashboard: Dashboard): Placed[] {
-  return dashboard.panels.flatMap((panel, index) =>
-    'targets' in panel ? (panel.targets ?? []).map((target, at) => ({ path: `panels[${index}].targets[${at}].expr`, expr: target.expr })) : [],
-  );
+/** A panel's queries; this dashboard asks nothing but Prometheus. */
+export function targets(panel: Panel): Dataquery[] {
+  return (panel.targets ?? []) as Dataquery[];
 }
 
-/** The query as Grafana sends it: `$name`, `${name}` and `[[name]]` replaced; what `values` does not know stays. */
+/** The query as Grafana sends it: `$name`, `${name}` and `${name:text}` replaced; what `values` does not know stays. */
 export function interpolate(expr: string, values: Record<string, string>): string {
-  return expr.replace(/\$(\w+)|\$\{(\w+)(?::\w+)?\}|\[\[(\w+)\]\]/g, (whole, ...names: (string | undefined)[]) => {
-    const name = names.slice(0, 3).find((one) => one !== undefined) ?? '';
+  return expr.replace(/\$(\w+)|\$\{(\w+(?::text)?)\}/g, (whole, ...names: (string | undefined)[]) => {
+    const name = names[0] ?? names[1] ?? '';
     return values[name] ?? builtIn[name] ?? whole;
   });
+}
+
+/** Each choice of a variable with fixed values: `name` is its value, `name:text` its text. */
+export function choices(dashboard: Dashboard, variable: string): Record<string, string>[] {
+  const options = dashboard.templating?.list?.find(({ name }) => name === variable)?.options ?? [];
+  return options.map(({ text, value }) => ({ [variable]: `${value}`, [`${variable}:text`]: `${text}` }));
 }
 
 /** The values each variable starts with; `All` by its regular expression. */
 export function initialValues(dashboard: Dashboard): Record<string, string> {
   const values: Record<string, string> = {};
-  for (const { name, type, current, allValue } of dashboard.templating.list) {
-    if (type === 'query' || type === 'custom') {
-      const value = current?.value;
-      values[name] = Array.isArray(value) ? (allValue ?? value.join('|')) : (value ?? '');
+  for (const { name, type, current, allValue } of dashboard.templating?.list ?? []) {
+    if (type === 'query') {
+      values[name] = allValue ?? '';
+    } else if (type === 'custom') {
+      values[name] = `${current?.value ?? ''}`;
+      values[`${name}:text`] = `${current?.text ?? ''}`;
     }
   }
   return values;
 }
 
 /** The first place where a text stops being PromQL, or nothing. */
-function syntaxError(expr: string): string | undefined {
+export function syntaxError(expr: string): string | undefined {
   let found: string | undefined;
   parser.parse(expr).iterate({
     enter: (node) => {
@@ -59,41 +61,16 @@ function syntaxError(expr: string): string | undefined {
   return found;
 }
 
-/** The names of the series that a query selects. */
-export function seriesOf(expr: string): string[] {
-  const names = new Set<string>();
+/** The selectors of a query: the series' name and its matchers. */
+export function selectorsOf(expr: string): { name: string; matchers: string }[] {
+  const found: { name: string; matchers: string }[] = [];
   parser.parse(expr).iterate({
     enter: (node) => {
-      if (node.name === 'Identifier' && node.node.parent?.name === 'VectorSelector') {
-        names.add(expr.slice(node.from, node.to));
+      if (node.name === 'VectorSelector') {
+        const [name = '', matchers = ''] = expr.slice(node.from, node.to).split(/(?=\{)/);
+        found.push({ name: name.trim(), matchers });
       }
     },
   });
-  return [...names];
-}
-
-/** Every query that does not parse, leaves a variable unknown, or asks for a series nobody records. */
-export function againstPromql(dashboard: Dashboard, recorded: ReadonlySet<string>): Problem[] {
-  const values = initialValues(dashboard);
-  return queries(dashboard).flatMap(({ path, expr }) => {
-    const sent = interpolate(expr, values);
-    const unknown = sent.match(/\$\{?\w+/);
-    if (unknown !== null) {
-      return [{ path, what: `variable: not defined in this dashboard: ${unknown[0]}` }];
-    }
-    const broken = syntaxError(sent);
-    if (broken !== undefined) {
-      return [{ path, what: broken }];
-    }
-    const series = seriesOf(sent);
-    if (series.length === 0) {
-      return [{ path, what: `query: selects no series: ${expr}` }];
-    }
-    return series.filter((one) => !recorded.has(one)).map((one) => ({ path, what: `series: no rule records it: ${one}` }));
-  });
-}
-
-/** The names that a rules file records: each `record: NAME` line. */
-export function recordedIn(rules: string): Set<string> {
-  return new Set([...rules.matchAll(/^\s*-?\s*record:\s*(\S+)\s*$/gm)].map((found) => found[1] ?? ''));
+  return found;
 }

@@ -1,5 +1,5 @@
 /** How a value reads: unit, value mapping and threshold colour, as Grafana has them, for the units this dashboard uses. */
-import type { FieldConfig, Property } from './shape.js';
+import type { FieldConfig, FieldConfigSource } from '@grafana/grafana-foundation-sdk/dashboard';
 
 /** What a reader sees of one value; `color` is one of Grafana's names. */
 export interface Shown {
@@ -7,19 +7,17 @@ export interface Shown {
   color: string | undefined;
 }
 
-type Defaults = FieldConfig<never>['defaults'];
-
 /** The settings of one column: the panel's defaults with the column's overrides on top. */
-export function settings(field: { defaults: Defaults; overrides: { matcher: { options: string }; properties: Property<never>[] }[] }, column: string): Defaults {
+export function settings(field: FieldConfigSource, column: string): FieldConfig {
   const merged: Record<string, unknown> = { ...field.defaults };
   for (const { matcher, properties } of field.overrides) {
     if (matcher.options === column) {
-      for (const { id, value } of properties as { id: string; value: unknown }[]) {
+      for (const { id, value } of properties) {
         merged[id] = value;
       }
     }
   }
-  return merged as Defaults;
+  return merged as FieldConfig;
 }
 
 function duration(seconds: number): string {
@@ -51,19 +49,17 @@ export function inUnit(value: number, unit: string, now: number): string {
       return `${duration(Math.max(0, now - value / 1000))} ago`;
     case 'percentunit':
       return `${decimal(value * 100, 1)}%`;
-    case 'cpm':
-      return `${decimal(value, 2)} c/m`;
-    case 'reqpm':
-      return `${decimal(value, 2)} req/m`;
+    case 'cps':
+      return `${decimal(value, 2)} c/s`;
     default:
       throw new Error(`unit: not drawn here: ${unit}`);
   }
 }
 
 /** A value as it reads; a label is a text, a query's value a number. */
-export function show(value: string | number, defaults: Defaults, now: number): Shown {
+export function show(value: string | number, defaults: FieldConfig, now: number): Shown {
   for (const mapping of defaults.mappings ?? []) {
-    const mapped = mapping.type === 'value' ? mapping.options[`${value}`] : undefined;
+    const mapped = mapping.type === 'value' ? (mapping.options as Record<string, { text?: string; color?: string }>)[`${value}`] : undefined;
     if (mapped !== undefined) {
       return { text: mapped.text ?? `${value}`, color: mapped.color };
     }

@@ -6,13 +6,12 @@ import type { AddressInfo } from 'node:net';
 import { test } from 'node:test';
 import { answers, legend, merge, type Cell } from '../src/answers.js';
 import { dashboardFile } from '../src/files.js';
-import { counts, page, stale } from '../src/listed.js';
 import { picture } from '../src/picture.js';
 import { Prometheus } from '../src/prometheus.js';
-import { initialValues, interpolate, queries, seriesOf } from '../src/promql.js';
+import { initialValues, interpolate, panels, selectorsOf, targets } from '../src/promql.js';
 import { inUnit, show } from '../src/shown.js';
 import { cut, escaped } from '../src/svg.js';
-import type { Dashboard } from '../src/shape.js';
+import type { Dashboard, FieldConfig } from '@grafana/grafana-foundation-sdk/dashboard';
 
 const dashboard = JSON.parse(readFileSync(dashboardFile, 'utf8')) as Dashboard;
 const row = (cells: Record<string, Cell>): Map<string, Cell> => new Map(Object.entries(cells));
@@ -50,19 +49,18 @@ test('units read as in Grafana', () => {
 });
 
 test('every unit of the dashboard can be drawn', () => {
-  for (const panel of dashboard.panels) {
-    if (panel.type !== 'row') {
-      inUnit(1, panel.fieldConfig.defaults.unit ?? 'none', 1);
-    }
+  for (const panel of panels(dashboard)) {
+    inUnit(1, panel.fieldConfig?.defaults.unit ?? 'none', 1);
   }
 });
 
 test('a value takes the colour of the highest threshold it reaches, and a mapped value its own', () => {
-  const thresholds = { mode: 'absolute' as const, steps: [{ color: 'green', value: null }, { color: 'red', value: 1 }] };
-  assert.equal(show(0, { unit: 'short', thresholds }, 0).color, 'green');
-  assert.equal(show(1, { unit: 'short', thresholds }, 0).color, 'red');
-  const mappings = [{ type: 'value' as const, options: { 1: { text: 'ready', color: 'blue' } } }];
-  assert.deepEqual(show(1, { unit: 'short', thresholds, mappings }, 0), { text: 'ready', color: 'blue' });
+  const thresholds = { mode: 'absolute', steps: [{ color: 'green', value: null }, { color: 'red', value: 1 }] };
+  const field = { unit: 'short', thresholds } as FieldConfig;
+  assert.equal(show(0, field, 0).color, 'green');
+  assert.equal(show(1, field, 0).color, 'red');
+  const mappings = [{ type: 'value', options: { 1: { text: 'ready', color: 'blue' } } }];
+  assert.deepEqual(show(1, { ...field, mappings } as FieldConfig, 0), { text: 'ready', color: 'blue' });
 });
 
 test('a legend without its label leaves no gap', () => {
@@ -78,15 +76,18 @@ test('text from outside cannot become markup', () => {
   assert.equal(escaped('<a href="x">&'), '&lt;a href=&quot;x&quot;&gt;&amp;');
 });
 
-test('variables are put in by each of their three spellings, and an unknown one stays to be seen', () => {
-  assert.equal(interpolate('$a ${a} ${a:regex} [[a]] $b [$__rate_interval]', { a: 'x' }), 'x x x x $b [75s]');
+test('variables are put in by value and by text, and an unknown one stays to be seen', () => {
+  assert.equal(interpolate('$a ${a} ${a:text} $b [$__range]', { a: '3600', 'a:text': '1h' }), '3600 3600 1h $b [86400s]');
 });
 
 test('the series of a query are found, and functions and labels are not taken for them', () => {
-  assert.deepEqual(seriesOf('sum by (a) (rate(x:y{b="c"}[5m])) / on (d) z'), ['x:y', 'z']);
+  assert.deepEqual(selectorsOf('sum by (a) (rate(x:y{b="c"}[5m])) / on (d) z'), [
+    { name: 'x:y', matchers: '{b="c"}' },
+    { name: 'z', matchers: '' },
+  ]);
 });
 
-/** A Prometheus that answers as told, and remembers what it was asked. */
+/** A Prometheus with given answers; records the queries. */
 async function serving(answer: (query: string, path: string) => unknown[]): Promise<{ server: Server; prometheus: Prometheus; asked: string[] }> {
   const asked: string[] = [];
   const server = createServer((request, response) => {
@@ -109,11 +110,26 @@ test('a Prometheus without an answer gives every panel its empty state and no va
   const { server, prometheus, asked } = await serving(() => []);
   try {
     const all = await answers(dashboard, prometheus, moment);
-    assert.equal(asked.length, queries(dashboard).length);
+    assert.equal(asked.length, panels(dashboard).flatMap(targets).length);
     assert.ok(asked.every((query) => !query.includes('$')), 'a variable was not put in');
     const svg = picture(dashboard, all, moment, 'nothing');
-    assert.match(svg, />no plaintext seen in this window</);
-    assert.doesNotMatch(svg, /callers in the way</);
+    assert.match(svg, /load plainsight\.rules\.yml</);
+    assert.doesNotMatch(svg, />ready</);
+  } finally {
+    server.close();
+    server.closeAllConnections();
+  }
+});
+
+test('what is missing is named in words, with nothing proven and no zero for the coverage', async () => {
+  const { server, prometheus } = await serving((query) =>
+    query.includes('setup:problem') ? [{ metric: { problem: 'kube_state_metrics_missing' }, value: [0, '37'] }] : [],
+  );
+  try {
+    const svg = picture(dashboard, await answers(dashboard, prometheus, moment), moment, 'no names');
+    assert.match(svg, />kube-state-metrics: without it callers have no names, and nothing is proven</);
+    assert.match(svg, />unknown:/);
+    assert.doesNotMatch(svg, />0%</);
   } finally {
     server.close();
     server.closeAllConnections();
@@ -123,17 +139,17 @@ test('a Prometheus without an answer gives every panel its empty state and no va
 test('an answer stands in its panel under the column of its query', async () => {
   const labels = { caller: 'billing/<cron>', destination_workload_namespace: 'shop', destination_port: '8080', peer: 'plaintext' };
   const { server, prometheus } = await serving((query, path) =>
-    path.endsWith('/query') && query.startsWith('max by') && query.includes('caller:blocking') && !query.includes('unless')
-      ? [{ metric: { ...labels, traffic: 'app' }, value: [0, `${(moment.end - 120) * 1000}`] }]
-      : query.includes('caller:requests') && path.endsWith('/query')
-        ? [{ metric: labels, value: [0, '41'] }]
+    path.endsWith('/query') && query.includes('"inject-a-sidecar"')
+      ? [{ metric: { ...labels, runbook: 'inject-a-sidecar' }, value: [0, `${(moment.end - 120) * 1000}`] }]
+      : query.startsWith('min by') && query.includes('first_seen')
+        ? [{ metric: labels, value: [0, `${(moment.end - 7200) * 1000}`] }]
         : [],
   );
   try {
     const all = await answers(dashboard, prometheus, moment);
     const table = all.find(({ panel }) => panel.title === 'Callers that STRICT would break');
-    assert.deepEqual(table?.columns, ['Caller', 'Speaks', 'Traffic', 'Namespace', 'Port', 'Last seen', 'Requests']);
-    assert.equal(table?.cells[0]?.[6], 41);
+    assert.deepEqual(table?.columns, ['Caller', 'Speaks', 'Called namespace', 'Port', 'Last seen', 'First seen', 'What to do']);
+    assert.equal(table?.cells[0]?.[6], 'inject-a-sidecar');
     const svg = picture(dashboard, all, moment, 'one caller');
     assert.match(svg, />billing\/&lt;cron&gt;</);
     assert.match(svg, />2\.0 min ago</);
@@ -153,31 +169,4 @@ test('an error of Prometheus is an error here, with the query', async () => {
     server.close();
     server.closeAllConnections();
   }
-});
-
-const verdict = 'live-check: 40 rules, 8 alerts and 45 queries with 12 choices of variables (540 questions) answered as the traffic implies in 90 s';
-const line = (name: string) => `query  ${name.padEnd(58)} rows   3, by variable {0, 3}`;
-const names = dashboard.panels.flatMap((panel) => (panel.type === 'row' ? [] : (panel.targets ?? []).map(({ refId }) => `${panel.title ?? ''} ${refId ?? ''}`)));
-
-test('the page of queries holds every query with the rows the live check printed', () => {
-  const text = page(dashboard, [...names.map(line), verdict].join('\n'));
-  assert.match(text, /\| Callers that STRICT would break A \| 3 \| 0, 3 \| `max by/);
-  assert.match(text, /540 questions/);
-});
-
-test('a query that the live check did not ask, and one that the dashboard lost, are errors', () => {
-  assert.throws(() => page(dashboard, [...names.slice(1).map(line), verdict].join('\n')), /says nothing of it/);
-  assert.throws(() => page(dashboard, [...names.map(line), line('Gone A'), verdict].join('\n')), /Gone A: not in the dashboard/);
-});
-
-test('a page written from an earlier dashboard is named as stale, query by query', () => {
-  const text = page(dashboard, [...names.map(line), verdict].join('\n'));
-  assert.deepEqual(stale(dashboard, text), []);
-  const [problem, ...more] = stale(dashboard, text.replace('sum(plainsight:namespace:ready{', 'sum(plainsight:namespace:was_ready{'));
-  assert.match(problem?.what ?? '', /query A: docs\/dashboard-queries.md has it otherwise/);
-  assert.deepEqual(more, []);
-});
-
-test('a live check that failed makes no page', () => {
-  assert.throws(() => counts(names.map(line).join('\n')), /did not end well/);
 });

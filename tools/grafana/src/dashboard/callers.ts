@@ -1,93 +1,42 @@
-/** Who is in the way: the table to work through, and what helps to tell who somebody is. */
-import { address, ago, caller, cluster, count, kind, namespace, port, speaks, traffic, workload } from './columns.js';
-import { rows, table, type Section } from './layout.js';
-import { blocking, callerLabels, ofCaller } from './selectors.js';
+/** Who is in the way: the table to work through. Callers on exempt ports stand apart. */
+import { address, ago, caller, cluster, kind, namespace, port, speaks, traffic, whatToDo, workload } from './columns.js';
+import { table, type Section } from './panels.js';
+import { blocking, callerLabels, ofCaller } from './queries.js';
+import { withRunbook } from './runbook.js';
 
-const volume = (what: 'connections' | 'requests') =>
-  `sum by (${callerLabels}) (sum_over_time(plainsight:caller:${what}:increase1m{${ofCaller}, strict="reject"}[$window])) ` +
-  `and on (${callerLabels}) ${blocking}`;
+/** Nobody reads more rows, and each function over all callers of a large mesh costs a second. */
+const latest = `topk(500, max by (${callerLabels}) (${blocking}))`;
 
-/** The table of callers, those on exempt ports, and what callers say of themselves. */
+/** Both tables of callers. */
 export const callers: Section = {
   title: 'Who is in the way',
-  lines: [
-    {
-      h: 10,
-      panels: [
-        table({
-          title: 'Callers that STRICT would break',
-          description:
-            'One row for each caller, destination and port within the window. A click on a caller, namespace or workload filters the whole dashboard. Connections and requests are those of the window; one without requests speaks no HTTP. Times are up to three minutes late: a caller is named once kube-state-metrics has surely seen its pod. What to do for each kind of caller is in docs/runbook.md.',
-          w: 24,
-          unit: 'none',
-          noValue: 'no plaintext seen in this window',
-          queries: [
-            rows('A', `max by (${callerLabels}, traffic) (${blocking}) * 1000`),
-            rows('B', volume('connections')),
-            rows('C', volume('requests')),
-            rows('D', `min by (${callerLabels}) (plainsight:caller:first_seen_timestamp_seconds{${ofCaller}, strict="reject"}) * 1000 and on (${callerLabels}) ${blocking}`),
-          ],
-          sort: { field: 'Last seen', desc: true },
-          columns: [
-            caller,
-            kind,
-            address,
-            speaks,
-            traffic,
-            namespace,
-            workload,
-            port,
-            ago('Value #A', 'Last seen'),
-            ago('Value #D', 'First seen'),
-            count('Value #B', 'Connections'),
-            count('Value #C', 'Requests'),
-            cluster,
-          ],
-        }),
+  panels: [
+    table({
+      title: 'Callers that STRICT would break',
+      description:
+        'One row for each caller, called workload and port within the window; the 500 seen last. A click on a caller, namespace or workload filters the dashboard; the last column links to the runbook. A caller appears two to three minutes after its call: by then kube-state-metrics knows its pod.',
+      w: 24,
+      h: 11,
+      unit: 'none',
+      noValue: 'no caller in the way within the window; see Readiness for whether that is proven',
+      queries: [
+        withRunbook(`${latest} * 1000`),
+        `min by (${callerLabels}) (plainsight:caller:first_seen_timestamp_seconds{${ofCaller}, strict="reject"} and on (${callerLabels}) ${latest}) * 1000`,
       ],
-    },
-    {
-      h: 6,
-      panels: [
-        table({
-          title: 'Callers on exempt ports',
-          description:
-            'Callers without mutual TLS on a port listed in exemptPorts: they keep working if the PeerAuthentication lists the same port under portLevelMtls. They are in nobody’s way and are counted nowhere else.',
-          w: 12,
-          unit: 'none',
-          noValue: 'no plaintext seen on exempt ports in 30 days',
-          queries: [
-            rows(
-              'A',
-              `max by (${callerLabels}) (plainsight:caller:last_seen_timestamp_seconds{${ofCaller}, strict="exempt"}) * 1000`,
-            ),
-          ],
-          sort: { field: 'Last seen', desc: true },
-          columns: [caller, kind, speaks, namespace, workload, port, ago('Value', 'Last seen')],
-        }),
-        table({
-          title: 'What callers say they are (can be forged)',
-          description:
-            'For callers known by their address only: the workload they claim to be, by Istio’s metadata exchange or workload discovery. It helps to find the team behind an address; it proves nothing.',
-          w: 12,
-          unit: 'none',
-          noValue: 'no claims',
-          queries: [
-            rows(
-              'A',
-              `group by (cluster, source_ip, claimed_workload, claimed_workload_namespace) (plainsight:caller:claim{cluster=~"$cluster"}) ` +
-                `and on (cluster, source_ip) plainsight:caller:last_seen_timestamp_seconds{${ofCaller}, source_ip!=""}`,
-            ),
-          ],
-          sort: { field: 'Address', desc: false },
-          columns: [
-            address,
-            { from: 'claimed_workload', to: 'Claimed workload' },
-            { from: 'claimed_workload_namespace', to: 'Claimed namespace' },
-            cluster,
-          ],
-        }),
-      ],
-    },
+      sort: { field: 'Last seen', desc: true },
+      columns: [caller, kind, address, speaks, traffic, namespace, workload, port, ago('Value #A', 'Last seen'), ago('Value #B', 'First seen'), whatToDo, cluster],
+    }),
+    table({
+      title: 'Callers on exempt ports',
+      description:
+        'Callers without mutual TLS on a port that an entry of exempt names. They continue to work if the PeerAuthentication lists the same port under portLevelMtls, and block no namespace.',
+      w: 24,
+      h: 5,
+      unit: 'none',
+      noValue: 'no caller on an exempt port in 40 days',
+      queries: [`max by (${callerLabels}) (plainsight:caller:last_seen_timestamp_seconds{${ofCaller}, strict="exempt"}) * 1000`],
+      sort: { field: 'Last seen', desc: true },
+      columns: [caller, kind, address, speaks, traffic, namespace, workload, port, ago('Value', 'Last seen'), cluster],
+    }),
   ],
 };

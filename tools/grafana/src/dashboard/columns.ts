@@ -1,143 +1,129 @@
 /** The columns and links that several tables share: one heading, one unit and one link for the same label everywhere. */
-import type { DataLink } from '../shape.js';
-import { uid, type Column } from './layout.js';
+import type { DynamicConfigValue } from '@grafana/grafana-foundation-sdk/dashboard';
+import type { Column } from './panels.js';
+import { runbook } from './runbook.js';
+
+/** The dashboard's own address. */
+export const uid = 'plainsight';
 
 /** The dashboard again, with everything as it is but for the variables named. */
-function narrowed(title: string, changes: Record<string, string>): DataLink {
+function narrowed(title: string, changes: Record<string, string>): { title: string; url: string } {
   const kept = ['datasource', 'cluster', 'namespace', 'workload', 'caller', 'window', 'counted']
     .filter((name) => !(name in changes))
     .map((name) => `\${${name}:queryparam}`);
-  const changed = Object.entries(changes).map(([name, value]) => `var-${name}=${value}`);
+  const changed = Object.entries(changes).map(([name, column]) => `var-${name}=\${__data.fields["${column}"]}`);
   return { title, url: `/d/${uid}/${uid}?${['${__url_time_range}', ...kept, ...changed].join('&')}` };
 }
 
-const cell = (column: string) => `\${__data.fields.${column}}`;
+const width = (value: number) => ({ id: 'custom.width', value });
+const links = (...value: { title: string; url: string; targetBlank?: boolean }[]) => ({ id: 'links', value });
 
-/** The destination's cluster; empty where Prometheus sets no such label. */
-export const cluster: Column = { from: 'cluster', to: 'Cluster', properties: [{ id: 'custom.width', value: 100 }] };
+/** A coloured text for each value. */
+function mapped(texts: Record<string, [text: string, color: string]>, background: boolean): DynamicConfigValue[] {
+  const options = Object.fromEntries(Object.entries(texts).map(([value, [text, color]], index) => [value, { text, color, index }]));
+  return [
+    { id: 'mappings', value: [{ type: 'value', options }] },
+    { id: 'custom.cellOptions', value: background ? { type: 'color-background', mode: 'basic' } : { type: 'color-text' } },
+  ];
+}
 
-/** The destination's namespace; filters the dashboard. */
+/** Empty where Prometheus sets no such label. */
+export const cluster: Column = { from: 'cluster', to: 'Cluster', properties: [width(90)] };
+
+/** The called namespace; filters the dashboard. */
 export const namespace: Column = {
   from: 'destination_workload_namespace',
-  to: 'Namespace',
-  properties: [{ id: 'links', value: [narrowed('Only this namespace', { namespace: cell('Namespace') })] }],
+  to: 'Called namespace',
+  properties: [links(narrowed('Only this namespace', { namespace: 'Called namespace' }))],
 };
 
-/** The destination's workload; filters the dashboard. */
+/** The called workload; filters the dashboard. */
 export const workload: Column = {
   from: 'destination_workload',
-  to: 'Workload',
-  properties: [
-    {
-      id: 'links',
-      value: [narrowed('Only this workload', { namespace: cell('Namespace'), workload: cell('Workload') })],
-    },
-  ],
+  to: 'Called workload',
+  properties: [links(narrowed('Only this workload', { namespace: 'Called namespace', workload: 'Called workload' }))],
 };
 
-/** The destination's port, as it is: no thousands separator. */
-export const port: Column = {
-  from: 'destination_port',
-  to: 'Port',
-  properties: [
-    { id: 'unit', value: 'none' },
-    { id: 'custom.width', value: 80 },
-  ],
-};
+/** As it is: no thousands separator. */
+export const port: Column = { from: 'destination_port', to: 'Port', properties: [{ id: 'unit', value: 'none' }, width(64)] };
 
 /** The caller's name; filters the dashboard. */
-export const caller: Column = {
-  from: 'caller',
-  to: 'Caller',
-  properties: [{ id: 'links', value: [narrowed('Only this caller', { caller: cell('Caller') })] }],
-};
+export const caller: Column = { from: 'caller', to: 'Caller', properties: [links(narrowed('Only this caller', { caller: 'Caller' }))] };
 
 /** What the name stands for: a Deployment, a node, a named address range, an address. */
-export const kind: Column = { from: 'caller_kind', to: 'Kind', properties: [{ id: 'custom.width', value: 110 }] };
+export const kind: Column = { from: 'caller_kind', to: 'Kind', properties: [width(110)] };
 
-/** The address, where the caller has no workload to be named by. */
+/** Callers that are no workload keep their address. */
 export const address: Column = { from: 'source_ip', to: 'Address' };
 
 /** `peer` in words. */
 export const speaks: Column = {
   from: 'peer',
   to: 'Speaks',
-  properties: [
+  properties: mapped(
     {
-      id: 'mappings',
-      value: [
-        {
-          type: 'value',
-          options: {
-            plaintext: { text: 'plaintext', color: 'red', index: 0 },
-            tls_no_client_cert: { text: 'TLS without a client certificate', color: 'orange', index: 1 },
-            tls_passthrough: { text: "the application's own TLS", color: 'purple', index: 2 },
-          },
-        },
-      ],
+      plaintext: ['plaintext', 'red'],
+      tls_no_client_cert: ['TLS without a client certificate', 'orange'],
+      tls_passthrough: ["the application's own TLS", 'purple'],
     },
-    { id: 'custom.cellOptions', value: { type: 'color-text' } },
-  ],
+    false,
+  ),
 };
 
-/** `traffic` as it is: app, probe or scrape. */
-export const traffic: Column = { from: 'traffic', to: 'Traffic', properties: [{ id: 'custom.width', value: 80 }] };
+/** app, probe or scrape. */
+export const traffic: Column = { from: 'traffic', to: 'Traffic', properties: [width(72)] };
 
-/** A Unix timestamp in milliseconds, read as "2 hours ago". */
-export function ago(from: string, to: string): Column {
-  return { from, to, properties: [{ id: 'unit', value: 'dateTimeFromNow' }] };
-}
+/** The runbook's heading for this caller. */
+export const whatToDo: Column = {
+  from: 'runbook',
+  to: 'What to do',
+  properties: [links({ title: 'Runbook', url: `${runbook}#\${__value.raw}`, targetBlank: true })],
+};
+
+/** A Unix timestamp in milliseconds, shown as "2 hours ago". */
+export const ago = (from: string, to: string): Column => ({ from, to, properties: [{ id: 'unit', value: 'dateTimeFromNow' }] });
 
 /** A count. */
-export function count(from: string, to: string): Column {
-  return { from, to, properties: [{ id: 'unit', value: 'short' }, { id: 'decimals', value: 0 }] };
-}
+export const count = (from: string, to: string): Column => ({ from, to, properties: [{ id: 'unit', value: 'short' }, { id: 'decimals', value: 0 }] });
 
-/** Whether STRICT is safe: 1 ready, 0 callers in the way, 2 quiet but not proven. See `stateOf`. */
-export function state(from: string): Column {
-  return {
-    from,
-    to: 'STRICT',
-    properties: [
-      {
-        id: 'mappings',
-        value: [
-          {
-            type: 'value',
-            options: {
-              0: { text: 'callers in the way', color: 'red', index: 0 },
-              1: { text: 'ready', color: 'green', index: 1 },
-              2: { text: 'quiet, not yet proven', color: 'orange', index: 2 },
-            },
-          },
-        ],
-      },
-      { id: 'custom.cellOptions', value: { type: 'color-background', mode: 'basic' } },
-      { id: 'custom.width', value: 170 },
-    ],
-  };
-}
+/** Whether STRICT is safe: see `stateOf`. */
+export const state = (from: string): Column => ({
+  from,
+  to: 'STRICT',
+  properties: [...mapped({ 0: ['callers in the way', 'red'], 1: ['ready', 'green'], 2: ['not proven', 'orange'] }, true), width(140)],
+});
 
-/**
- * Readiness as one number: 1 ready, 0 callers in the way, 2 no caller in the way but no proof either, since the filter
- * has not been reporting throughout the window.
- */
-export function stateOf(subject: 'namespace' | 'workload' | 'port', matchers: string): string {
-  return (
-    `plainsight:${subject}:ready{${matchers}} + 2 * ` +
-    `(plainsight:${subject}:ready{${matchers}} == bool 0) * (plainsight:${subject}:blocking_callers{${matchers}} == bool 0)`
-  );
-}
+/** Pods reporting of those with a sidecar. */
+export const covered = (from: string): Column => ({
+  from,
+  to: 'Coverage',
+  properties: [
+    { id: 'unit', value: 'percentunit' },
+    { id: 'thresholds', value: { mode: 'absolute', steps: [{ color: 'orange', value: null }, { color: 'green', value: 1 }] } },
+    { id: 'custom.cellOptions', value: { type: 'color-text' } },
+    width(84),
+  ],
+});
 
-/**
- * A query with the labels of its subject and no others. Tables join their queries on the labels, and Grafana's join
- * keeps rows apart that differ in any, the series' own name included.
- */
-export function each(subject: 'namespace' | 'workload' | 'port', expr: string): string {
-  const labels = {
-    namespace: 'cluster, destination_workload_namespace',
-    workload: 'cluster, destination_workload_namespace, destination_workload',
-    port: 'cluster, destination_workload_namespace, destination_workload, destination_port',
-  };
-  return `max by (${labels[subject]}) (${expr})`;
-}
+/** What is missing for an answer, in words; the labels `problem` of `plainsight:setup:problem`. */
+export const setupProblems: Record<string, string> = {
+  relabelling_missing: 'relabelling: the scrape job lacks metric_relabel_configs that unpack the label tag',
+  pod_label_missing: 'the labels namespace and pod on the sidecars’ series: see relabel_configs of the scrape job',
+  kube_state_metrics_missing: 'kube-state-metrics: without it callers have no names, and nothing is proven',
+  honor_labels_missing: 'honor_labels: true in the scrape job of kube-state-metrics',
+  cluster_label_mismatch: 'the label cluster is on the sidecars or on kube-state-metrics, not on both',
+  sidecar_containers_missing: 'kube_pod_container_info of kube-state-metrics: without it nothing is proven',
+};
+
+/** The problem of the setup. */
+export const problem: Column = {
+  from: 'problem',
+  to: 'Missing',
+  properties: mapped(
+    {
+      nothing: ['nothing: the rules are evaluated, and all they need is scraped', 'green'],
+      ...Object.fromEntries(Object.entries(setupProblems).map(([name, text]): [string, [string, string]] => [name, [text, 'red']])),
+    },
+    false,
+  ),
+};

@@ -1,102 +1,56 @@
-/** Which namespace, workload and port can go STRICT, and since when it has been quiet. */
-import { ago, cluster, count, each, namespace, port, state, stateOf, workload } from './columns.js';
-import { rows, table, type Section } from './layout.js';
-import { asked, inNamespace, inWorkload } from './selectors.js';
+/** Which namespace, workload and port can go STRICT, with what that rests on. */
+import { ago, cluster, count, covered, namespace, port, state, workload } from './columns.js';
+import { noRules, table, type Section } from './panels.js';
+import { blockingCallers, coverage, lastBlocking, provenSince, stateOf } from './queries.js';
 
-const nobody = 'the filter reports nothing here';
+const evidence =
+  'Ready: no caller in the way within the window, and every pod with a sidecar reported throughout it. Proven since: all pods have reported without a gap of more than 15 minutes; a window is proven once it lies behind that time. A monthly job needs 35d.';
 
-const quietSince = (subject: 'namespace' | 'workload' | 'port', matchers: string) =>
-  `plainsight:${subject}:last_blocking_timestamp_seconds{${matchers}, counted="$counted"} * 1000`;
-
-/** Three tables, from the namespace down to the port. */
+/** From the namespace down to the port. */
 export const readiness: Section = {
   title: 'Readiness',
-  lines: [
-    {
-      h: 7,
-      panels: [
-        table({
-          title: 'Namespaces',
-          description:
-            'Ready: nobody in the way within the window, and the filter was reporting throughout it on every workload. A click filters the dashboard.',
-          w: 10,
-          unit: 'none',
-          noValue: nobody,
-          queries: [
-            rows('A', each('namespace', stateOf('namespace', `${inNamespace}, ${asked}`))),
-            rows('B', each('namespace', `plainsight:namespace:blocking_callers{${inNamespace}, ${asked}}`)),
-            rows('C', each('namespace', quietSince('namespace', inNamespace))),
-          ],
-          sort: { field: 'Callers', desc: true },
-          columns: [namespace, state('Value #A'), count('Value #B', 'Callers'), ago('Value #C', 'Last plaintext'), cluster],
-        }),
-        table({
-          title: 'Workloads',
-          description:
-            'The same for each workload: STRICT can be switched on workload by workload. Without mTLS: the share of the last hour’s connections that were not mutual TLS. Reporting since: the filter has sent its numbers without a gap of more than 15 minutes since then; ready needs a whole window of that.',
-          w: 14,
-          unit: 'none',
-          noValue: nobody,
-          queries: [
-            rows('A', each('workload', stateOf('workload', `${inWorkload}, ${asked}`))),
-            rows('B', each('workload', `plainsight:workload:blocking_callers{${inWorkload}, ${asked}}`)),
-            rows('C', each('workload', quietSince('workload', inWorkload))),
-            rows('D', each('workload', `plainsight:workload:without_mtls:ratio1h{${inWorkload}}`)),
-            rows('E', each('workload', `plainsight:workload:reporting_since_timestamp_seconds{${inWorkload}} * 1000`)),
-          ],
-          sort: { field: 'Callers', desc: true },
-          columns: [
-            namespace,
-            workload,
-            state('Value #A'),
-            count('Value #B', 'Callers'),
-            ago('Value #C', 'Last plaintext'),
-            {
-              from: 'Value #D',
-              to: 'Without mTLS',
-              properties: [
-                { id: 'unit', value: 'percentunit' },
-                { id: 'min', value: 0 },
-                { id: 'max', value: 1 },
-                { id: 'thresholds', value: { mode: 'absolute', steps: [{ color: 'green', value: null }, { color: 'orange', value: 0.000001 }, { color: 'red', value: 0.5 }] } },
-                { id: 'custom.cellOptions', value: { type: 'gauge', mode: 'basic', valueDisplayMode: 'text' } },
-              ],
-            },
-            ago('Value #E', 'Reporting since'),
-            cluster,
-          ],
-        }),
+  panels: [
+    table({
+      title: 'Namespaces',
+      description: evidence,
+      w: 12,
+      h: 9,
+      unit: 'none',
+      noValue: noRules,
+      queries: [stateOf('namespace'), blockingCallers('namespace'), coverage('namespace'), provenSince('namespace'), lastBlocking('namespace')],
+      sort: { field: 'Callers', desc: true },
+      columns: [
+        namespace,
+        state('Value #A'),
+        count('Value #B', 'Callers'),
+        covered('Value #C'),
+        ago('Value #D', 'Proven since'),
+        ago('Value #E', 'Last plaintext'),
+        cluster,
       ],
-    },
-    {
+    }),
+    table({
+      title: 'Workloads',
+      description: `STRICT can be switched on workload by workload. ${evidence}`,
+      w: 12,
+      h: 9,
+      unit: 'none',
+      noValue: noRules,
+      queries: [stateOf('workload'), blockingCallers('workload'), coverage('workload'), provenSince('workload')],
+      sort: { field: 'Callers', desc: true },
+      columns: [namespace, workload, state('Value #A'), count('Value #B', 'Callers'), covered('Value #C'), ago('Value #D', 'Proven since'), cluster],
+    }),
+    table({
+      title: 'Ports',
+      description:
+        'A workload held back by one port only can go STRICT with that port exempt: portLevelMtls in its PeerAuthentication, exempt in the filter’s configuration. Coverage and proof are those of the workload.',
+      w: 24,
       h: 7,
-      panels: [
-        table({
-          title: 'Ports',
-          description:
-            'The same for each port. A workload held back by one port only can go STRICT with that port exempt: portLevelMtls in its PeerAuthentication, exemptPorts in the filter. Open now: connections without mutual TLS open at this moment.',
-          w: 24,
-          unit: 'none',
-          noValue: nobody,
-          queries: [
-            rows('A', each('port', stateOf('port', `${inWorkload}, ${asked}`))),
-            rows('B', each('port', `plainsight:port:blocking_callers{${inWorkload}, ${asked}}`)),
-            rows('C', each('port', quietSince('port', inWorkload))),
-            rows('D', `sum by (cluster, destination_workload_namespace, destination_workload, destination_port) (plainsight:port:active_connections{${inWorkload}})`),
-          ],
-          sort: { field: 'Callers', desc: true },
-          columns: [
-            namespace,
-            workload,
-            port,
-            state('Value #A'),
-            count('Value #B', 'Callers'),
-            ago('Value #C', 'Last plaintext'),
-            count('Value #D', 'Open now'),
-            cluster,
-          ],
-        }),
-      ],
-    },
+      unit: 'none',
+      noValue: noRules,
+      queries: [stateOf('port'), blockingCallers('port'), lastBlocking('port')],
+      sort: { field: 'Callers', desc: true },
+      columns: [namespace, workload, port, state('Value #A'), count('Value #B', 'Callers'), ago('Value #C', 'Last plaintext'), cluster],
+    }),
   ],
 };

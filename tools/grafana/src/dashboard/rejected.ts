@@ -1,62 +1,46 @@
-/** After the switch to STRICT: who is being turned away, and who has fallen silent? */
+/** After the switch to STRICT: who is turned away, and who has gone quiet? */
 import { ago, caller, count, namespace, port, speaks, workload } from './columns.js';
-import { graph, lines, noneIsBest, rows, table, type Section } from './layout.js';
-import { ofCaller } from './selectors.js';
-import { goneQuiet } from './trend.js';
+import { graph, noneIsGood, table, type Section } from './panels.js';
+import { callerLabels, ofCaller, quiet } from './queries.js';
 
-const failures = `plainsight:caller:handshake_failures:increase1m{${ofCaller}}`;
+const failures = `plainsight:caller:handshake_failures:increase15m{${ofCaller}}`;
 
-/** Failed handshakes as a curve and by caller, and the callers that a closed door leaves no other trace of. */
+/** Failed handshakes, and the callers of which a closed port leaves no other trace. */
 export const rejected: Section = {
   title: 'After the switch to STRICT: who was turned away',
-  lines: [
-    {
+  panels: [
+    graph({
+      title: 'Failed TLS handshakes by caller',
+      description: 'TLS handshakes within the 15 minutes before each point that ended without a valid client certificate. Plaintext is closed before any filter runs and is not in it. Envoy before 1.37 gives no reason, and this stays empty.',
+      w: 8,
       h: 7,
-      panels: [
-        graph({
-          title: 'Failed TLS handshakes by caller',
-          description:
-            'TLS handshakes per minute that ended without a valid client certificate: after a switch to STRICT, callers with TLS of their own that are now turned away. Plaintext is closed by Envoy before any filter runs, so it cannot be here; see the table on the right.',
-          w: 8,
-          unit: 'cpm',
-          noValue: 'nobody turned away in this window',
-          style: 'bars',
-          queries: [
-            lines(
-              'A',
-              `topk(10, sum by (caller, destination_workload_namespace, destination_workload) (avg_over_time(${failures}[$__rate_interval])) > 0)`,
-              '{{caller}} → {{destination_workload_namespace}}/{{destination_workload}}',
-            ),
-          ],
-        }),
-        table({
-          title: 'Callers turned away',
-          description: 'Failed TLS handshakes of each caller within the time range of the dashboard.',
-          w: 8,
-          unit: 'none',
-          noValue: 'nobody turned away in this window',
-          thresholds: noneIsBest,
-          queries: [
-            rows(
-              'A',
-              `sum by (cluster, caller, caller_kind, source_ip, destination_workload_namespace, destination_workload, destination_port) (sum_over_time(${failures}[$__range])) > 0`,
-            ),
-          ],
-          sort: { field: 'Failed handshakes', desc: true },
-          columns: [caller, namespace, workload, port, count('Value', 'Failed handshakes')],
-        }),
-        table({
-          title: 'Callers that fell silent',
-          description:
-            'Callers that STRICT would break, seen within the window but not in the last hour. After a switch to STRICT these are the plaintext callers that are turned away now, unless they moved into the mesh or call rarely.',
-          w: 8,
-          unit: 'none',
-          noValue: 'no caller fell silent in this window',
-          queries: [rows('A', goneQuiet)],
-          sort: { field: 'Last seen', desc: true },
-          columns: [caller, speaks, namespace, workload, port, ago('Value', 'Last seen')],
-        }),
-      ],
-    },
+      unit: 'none',
+      noValue: 'no failed handshake within the time range',
+      style: 'line',
+      lines: [[`topk(10, sum by (caller, destination_workload_namespace, destination_workload) (${failures}))`, '{{caller}} → {{destination_workload_namespace}}/{{destination_workload}}']],
+    }),
+    table({
+      title: 'Callers turned away',
+      description: 'The most failed TLS handshakes in any 15 minutes of the time range, by caller.',
+      w: 8,
+      h: 7,
+      unit: 'none',
+      noValue: 'no failed handshake within the time range',
+      thresholds: noneIsGood('orange'),
+      queries: [`max by (cluster, caller, caller_kind, source_ip, destination_workload_namespace, destination_workload, destination_port) (max_over_time(${failures}[$__range]))`],
+      sort: { field: 'In 15 minutes', desc: true },
+      columns: [caller, namespace, workload, port, count('Value', 'In 15 minutes')],
+    }),
+    table({
+      title: 'Callers that went quiet',
+      description: 'Callers that STRICT would break, seen within the window but not in the last hour. After a switch these are the plaintext callers that are turned away now, unless they joined the mesh or call rarely.',
+      w: 8,
+      h: 7,
+      unit: 'none',
+      noValue: 'no caller went quiet within the window',
+      queries: [`max by (${callerLabels}) (${quiet}) * 1000`],
+      sort: { field: 'Last seen', desc: true },
+      columns: [caller, speaks, namespace, workload, port, ago('Value', 'Last seen')],
+    }),
   ],
 };

@@ -1,0 +1,197 @@
+//! Everything that one measurement needs, set up: Envoy with its listeners, the backends, and the loads on them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio_rustls::TlsConnector;
+
+use crate::backend;
+use crate::bootstrap::{DIRECT, LARGE, Modules, bootstrap};
+use crate::certificates::Certificates;
+use crate::envoy::{Envoy, PATIENCE};
+use crate::load::client::{Clients, LOCALHOST, Target, caller};
+use crate::load::stream::Streams;
+use crate::load::{Limit, connections, tools};
+use crate::variant::{CALLER_CONNECTIONS, CROWD, Cell, Chain, Listener, Workload};
+
+/// Keep-alive connections of a request load.
+pub const KEEP_ALIVE: usize = 16;
+
+/// Streams of a TCP load.
+const STREAMS: usize = 4;
+
+/// Chunks that go through the streams before they are measured: a socket's buffers grow with its first megabytes.
+const WARM_UP: Limit = Limit::Units(1_000);
+
+/// New connections that are under way at the same time.
+const AT_ONCE: usize = 8;
+
+/// One block's result.
+#[derive(Clone, Copy, Debug)]
+pub struct Sample {
+    /// What was served: requests, connections or bytes.
+    pub served: u64,
+    /// The CPU time of Envoy's threads meanwhile.
+    pub cpu: Duration,
+}
+
+/// A running Envoy with its backends.
+pub struct Rig {
+    /// The measured process.
+    pub envoy: Envoy,
+    backends: backend::Running,
+    targets: BTreeMap<Listener, Target>,
+}
+
+impl Rig {
+    /// Starts the backends and Envoy with these listeners and workers, on `cpu` alone if one is named.
+    ///
+    /// # Errors
+    /// Envoy does not start or lacks a listener.
+    pub async fn start(
+        binary: &Path,
+        modules: &Modules,
+        listeners: &[Listener],
+        cpu: Option<usize>,
+        workers: u32,
+    ) -> Result<Self> {
+        let backends = backend::Running::start().await?;
+        let certificates = Certificates::generate()?;
+        let config = bootstrap(listeners, modules, &backends.backends, &certificates);
+        let envoy = Envoy::start(binary, &config, cpu, workers)?;
+        let targets = listeners
+            .iter()
+            .map(|&listener| {
+                let tls = (listener.chain == Chain::MutualTls)
+                    .then(|| TlsConnector::from(Arc::clone(&certificates.client)));
+                let address = envoy.address_of(&listener.to_string())?;
+                Ok((listener, Target { address, tls }))
+            })
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            envoy,
+            backends,
+            targets,
+        })
+    }
+
+    /// Where this listener is reached.
+    ///
+    /// # Errors
+    /// The rig was started without it.
+    pub fn target(&self, listener: Listener) -> Result<&Target> {
+        let target = self.targets.get(&listener);
+        target.with_context(|| format!("listener {listener}: not in this run"))
+    }
+
+    /// Puts the cell's load on its listener. Connections that the load keeps are opened before the measurement
+    /// and closed after it.
+    ///
+    /// # Errors
+    /// Anything was not served, or the load takes no such limit.
+    pub async fn measure(&self, cell: Cell, limit: Limit) -> Result<Sample> {
+        let target = self.target(cell.listener())?;
+        match (cell.workload, limit) {
+            (Workload::Http1, Limit::Time(time)) => {
+                let load = async || tools::wrk(target.address, KEEP_ALIVE, time).await;
+                self.costs(load).await
+            }
+            (Workload::Http1, Limit::Units(_)) => {
+                bail!("{}: wrk takes a time, no number", cell.workload)
+            }
+            (Workload::Http2, Limit::Units(requests)) => {
+                let load = async || tools::h2load(target.address, KEEP_ALIVE, requests).await;
+                self.costs(load).await
+            }
+            (Workload::Http2, Limit::Time(_)) => bail!("http2: h2load takes a number here"),
+            (Workload::Http1MutualTls | Workload::Open(_), _) => {
+                let sources = vec![LOCALHOST; KEEP_ALIVE];
+                self.requests(target, DIRECT, sources, limit).await
+            }
+            (Workload::LargeBody, _) => {
+                let sources = vec![LOCALHOST; KEEP_ALIVE];
+                self.requests(target, LARGE, sources, limit).await
+            }
+            (Workload::Callers(callers), _) => {
+                let callers = u16::try_from(callers)?;
+                let sources = (0..callers).map(caller).cycle();
+                let sources = sources.take(CALLER_CONNECTIONS).collect();
+                self.requests(target, DIRECT, sources, limit).await
+            }
+            (Workload::NewConnections | Workload::NewMutualTlsConnections, _) => {
+                self.costs(async || connections::open_and_close(target, AT_ONCE, limit).await)
+                    .await
+            }
+            (Workload::TcpUpload, _) => {
+                let mut streams = Streams::open(target, STREAMS).await?;
+                let swallowed = &self.backends.swallowed;
+                streams.upload(WARM_UP, swallowed).await?;
+                self.costs(async || streams.upload(limit, swallowed).await)
+                    .await
+            }
+            (Workload::TcpDownload, _) => {
+                let mut streams = Streams::open(target, STREAMS).await?;
+                streams.download(WARM_UP).await?;
+                self.costs(async || streams.download(limit).await).await
+            }
+        }
+    }
+
+    async fn requests(
+        &self,
+        target: &Target,
+        path: &str,
+        sources: Vec<std::net::IpAddr>,
+        limit: Limit,
+    ) -> Result<Sample> {
+        let mut clients = Clients::open(target, path, sources).await?;
+        self.costs(async || clients.send(limit).await).await
+    }
+
+    async fn costs(&self, load: impl AsyncFnOnce() -> Result<u64>) -> Result<Sample> {
+        settle().await;
+        let before = self.envoy.cpu_time()?;
+        let served = load().await?;
+        settle().await;
+        let after = self.envoy.cpu_time()?;
+        ensure!(served > 0, "load: nothing was served");
+        Ok(Sample {
+            served,
+            cpu: after.saturating_sub(before),
+        })
+    }
+
+    /// Opens the idle connections of the crowded [`Workload::Open`], each answered once.
+    ///
+    /// # Errors
+    /// A connection fails: the limit of open files is the usual cause.
+    pub async fn gather_crowd(&self, listener: Listener) -> Result<Clients> {
+        let target = self.target(listener)?;
+        Clients::open(target, DIRECT, vec![LOCALHOST; CROWD])
+            .await
+            .with_context(|| format!("{CROWD} connections; `ulimit -n` must allow them"))
+    }
+
+    /// Closes these connections and waits until Envoy has forgotten them.
+    ///
+    /// # Errors
+    /// Envoy still holds some after a minute.
+    pub async fn dismiss_crowd(&self, listener: Listener, crowd: Clients) -> Result<()> {
+        drop(crowd);
+        let name = format!("http.{listener}.downstream_cx_active");
+        let started = Instant::now();
+        while self.envoy.stats(&name)?.values().any(|&open| open > 0) {
+            ensure!(started.elapsed() < PATIENCE, "{name}: still above 0");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+/// Lets Envoy finish what it does after the last byte: a thread's time is accounted when it leaves its CPU.
+async fn settle() {
+    tokio::time::sleep(Duration::from_millis(10)).await;
+}

@@ -1,0 +1,290 @@
+//! The bench's loads on a real Envoy: their counts equal those of Envoy and plainsight. Nothing is timed.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use plainsight_bench::bootstrap::Modules;
+use plainsight_bench::envoy::PATIENCE;
+use plainsight_bench::load::Limit;
+use plainsight_bench::memory;
+use plainsight_bench::rig::{KEEP_ALIVE, Rig};
+use plainsight_bench::variant::{CALLER_CONNECTIONS, Cell, Chain, Filter, Listener, Workload};
+
+const ROUNDS: u64 = 2;
+
+async fn rig(listeners: &[Listener]) -> Rig {
+    let envoy =
+        std::env::var_os("PLAINSIGHT_ENVOY").expect("PLAINSIGHT_ENVOY: use `make test-bench`");
+    let modules = Modules::from_environment().unwrap();
+    Rig::start(&PathBuf::from(envoy), &modules, listeners, None, 1)
+        .await
+        .unwrap()
+}
+
+fn on(chain: Chain) -> [Listener; 2] {
+    [Filter::None, Filter::Both].map(|filter| Listener { chain, filter })
+}
+
+/// Puts this load on both listeners in turns, and gives what was served on each of them together.
+async fn in_turns(rig: &Rig, workload: Workload, limit: Limit) -> [u64; 2] {
+    let mut served = [0; 2];
+    for _ in 0..ROUNDS {
+        for (place, filter) in [Filter::None, Filter::Both].into_iter().enumerate() {
+            let cell = Cell { workload, filter };
+            served[place] += rig.measure(cell, limit).await.unwrap().served;
+        }
+    }
+    served
+}
+
+/// The sum of plainsight's counters of this name for the listener's port.
+fn counted(rig: &Rig, metric: &str, listener: Listener) -> u64 {
+    let port = rig.target(listener).unwrap().address.port();
+    // Requests without TLS carry one label more behind the port.
+    let labels = [";", ","].map(|end| format!("destination_port={port}{end}"));
+    let stats = rig.envoy.stats(metric).unwrap();
+    let of_port = stats
+        .iter()
+        .filter(|(name, _)| labels.iter().any(|label| name.contains(label)));
+    of_port.map(|(_, value)| value).sum()
+}
+
+/// Envoy's own counter of this listener's HTTP connection manager.
+fn envoys(rig: &Rig, listener: Listener, counter: &str) -> u64 {
+    let name = format!("http.{listener}.{counter}");
+    let stats = rig
+        .envoy
+        .stats(&format!("^http.{listener}.{counter}$"))
+        .unwrap();
+    *stats
+        .get(&name)
+        .unwrap_or_else(|| panic!("{name}: not in {stats:?}"))
+}
+
+/// Waits until the two sides are equal: plainsight counts mutual TLS on a timer, and Envoy learns of a request that
+/// was cut off a little after the client.
+async fn become_equal(what: &str, left: impl Fn() -> u64, right: impl Fn() -> u64) {
+    let started = Instant::now();
+    loop {
+        let (l, r) = (left(), right());
+        if l == r {
+            return;
+        }
+        assert!(
+            started.elapsed() < PATIENCE,
+            "{what}: {l} and {r} stay different"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
+    let listeners = on(Chain::Plaintext);
+    let [none, both] = listeners;
+    let rig = rig(&listeners).await;
+
+    let requests = Limit::Units(500);
+    assert_eq!(
+        in_turns(&rig, Workload::Http2, requests).await,
+        [500 * ROUNDS; 2]
+    );
+    assert_eq!(
+        in_turns(&rig, Workload::NewConnections, requests).await,
+        [500 * ROUNDS; 2]
+    );
+    for listener in listeners {
+        assert_eq!(
+            envoys(&rig, listener, "downstream_rq_2xx"),
+            1_000 * ROUNDS,
+            "{listener}"
+        );
+    }
+    let keep_alive = KEEP_ALIVE as u64;
+    become_equal(
+        "plainsight's requests",
+        || counted(&rig, "plainsight_requests_total", both),
+        || 1_000 * ROUNDS,
+    )
+    .await;
+    become_equal(
+        "plainsight's connections",
+        || counted(&rig, "plainsight_connections_total", both),
+        || (500 + keep_alive) * ROUNDS,
+    )
+    .await;
+
+    // wrk ends by the clock, in the middle of its last requests, so the count is Envoy's.
+    let served = in_turns(&rig, Workload::Http1, Limit::Time(Duration::from_secs(1))).await;
+    for (listener, served) in listeners.into_iter().zip(served) {
+        let total = envoys(&rig, listener, "downstream_rq_total");
+        assert!(
+            total >= served + 1_000 * ROUNDS,
+            "{listener}: {served} of {total}"
+        );
+    }
+    become_equal(
+        "plainsight's requests and Envoy's",
+        || counted(&rig, "plainsight_requests_total", both),
+        || envoys(&rig, both, "downstream_rq_total"),
+    )
+    .await;
+    assert_eq!(counted(&rig, "plainsight_requests_total", none), 0);
+}
+
+#[tokio::test]
+async fn mutual_tls_loads_are_what_envoy_and_plainsight_count() {
+    let listeners = on(Chain::MutualTls);
+    let [none, both] = listeners;
+    let rig = rig(&listeners).await;
+
+    let limit = Limit::Units(300);
+    assert_eq!(
+        in_turns(&rig, Workload::Http1MutualTls, limit).await,
+        [300 * ROUNDS; 2]
+    );
+    assert_eq!(
+        in_turns(&rig, Workload::NewMutualTlsConnections, limit).await,
+        [300 * ROUNDS; 2]
+    );
+
+    // Each keep-alive connection is answered once before the load begins.
+    let keep_alive = KEEP_ALIVE as u64;
+    let requests = (300 + keep_alive + 300) * ROUNDS;
+    for listener in listeners {
+        assert_eq!(
+            envoys(&rig, listener, "downstream_rq_2xx"),
+            requests,
+            "{listener}"
+        );
+    }
+    let mutual_tls = |metric| {
+        let stats = rig.envoy.stats(metric).unwrap();
+        let labelled = stats
+            .iter()
+            .filter(|(name, _)| name.contains("peer=mutual_tls,"));
+        labelled.map(|(_, value)| value).sum::<u64>()
+    };
+    become_equal(
+        "plainsight's requests",
+        || mutual_tls("plainsight_requests_total"),
+        || requests,
+    )
+    .await;
+    become_equal(
+        "plainsight's connections",
+        || mutual_tls("plainsight_connections_total"),
+        || (keep_alive + 300) * ROUNDS,
+    )
+    .await;
+    become_equal(
+        "requests that are no mutual TLS",
+        || {
+            counted(&rig, "plainsight_requests_total", both)
+                - mutual_tls("plainsight_requests_total")
+        },
+        || 0,
+    )
+    .await;
+    assert_eq!(counted(&rig, "plainsight_requests_total", none), 0);
+}
+
+#[tokio::test]
+async fn bytes_arrive_whole_through_the_network_plugin_in_either_direction() {
+    let pair = |chain| [Filter::None, Filter::NetworkOnly].map(|filter| Listener { chain, filter });
+    let [up_none, up] = pair(Chain::TcpUpload);
+    let [down_none, down] = pair(Chain::TcpDownload);
+    let rig = rig(&[up_none, up, down_none, down]).await;
+
+    let chunks = 64;
+    for (workload, listener) in [(Workload::TcpUpload, up), (Workload::TcpDownload, down)] {
+        for filter in [Filter::None, Filter::NetworkOnly] {
+            let cell = Cell { workload, filter };
+            let bytes = rig
+                .measure(cell, Limit::Units(chunks))
+                .await
+                .unwrap()
+                .served;
+            assert_eq!(bytes, chunks << 16, "{workload}, {}", filter.as_str());
+        }
+        become_equal(
+            "plainsight's connections",
+            || counted(&rig, "plainsight_connections_total", listener),
+            || 4,
+        )
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_bench_has_as_many_callers_as_it_claims() {
+    let chain = Chain::Callers(100);
+    let listener = Listener {
+        chain,
+        filter: Filter::Both,
+    };
+    let rig = rig(&[listener]).await;
+    let cell = Cell {
+        workload: Workload::Callers(100),
+        filter: Filter::Both,
+    };
+    assert_eq!(
+        rig.measure(cell, Limit::Units(2_000)).await.unwrap().served,
+        2_000
+    );
+
+    let requests = 2_000 + CALLER_CONNECTIONS as u64;
+    become_equal(
+        "plainsight's requests",
+        || counted(&rig, "plainsight_requests_total", listener),
+        || requests,
+    )
+    .await;
+    let series = rig.envoy.stats("plainsight_requests_total").unwrap();
+    assert_eq!(series.len(), 100, "{series:?}");
+}
+
+#[tokio::test]
+async fn every_filter_serves_small_and_large_bodies() {
+    let filters = Workload::Http1.filters().iter().copied();
+    let filters: Vec<_> = filters.chain([Filter::NetworkOnly]).collect();
+    let chain = Chain::Plaintext;
+    let listeners = filters.iter().map(|&filter| Listener { chain, filter });
+    let listeners: Vec<_> = listeners.collect();
+    let rig = rig(&listeners).await;
+    for filter in filters {
+        for (workload, requests) in [(Workload::NewConnections, 20), (Workload::LargeBody, 8)] {
+            let cell = Cell { workload, filter };
+            let served = rig
+                .measure(cell, Limit::Units(requests))
+                .await
+                .unwrap_or_else(|error| panic!("{workload}, {}: {error:#}", filter.as_str()))
+                .served;
+            assert_eq!(served, requests, "{workload}, {}", filter.as_str());
+        }
+        let listener = Listener {
+            chain: Chain::Plaintext,
+            filter,
+        };
+        assert_eq!(
+            envoys(&rig, listener, "downstream_rq_2xx"),
+            20 + 8 + KEEP_ALIVE as u64,
+            "{listener}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn memory_is_read_of_each_filter_in_each_round() {
+    let envoy = std::env::var_os("PLAINSIGHT_ENVOY").unwrap();
+    let modules = Modules::from_environment().unwrap();
+    let memory = memory::measure(&PathBuf::from(envoy), &modules, 1)
+        .await
+        .unwrap();
+    let [none, empty, both] = memory::FILTERS.map(|filter| memory[&filter][0]);
+    // V8 alone is several MiB, in a process of tens.
+    assert!(
+        none > 10.0 && empty > none + 1.0 && both > none + 1.0,
+        "{memory:?}"
+    );
+}

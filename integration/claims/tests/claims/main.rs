@@ -1,0 +1,32 @@
+//! One claim per file, each against a real Envoy with the real module. One binary, so that it links once.
+
+mod aborted_connections;
+mod application_down;
+mod bad_configuration;
+mod caller_log_lines;
+mod caller_names;
+mod connection_id_zero;
+mod delayed_requests;
+mod early_tls_read;
+mod every_language;
+mod exact_exposition;
+mod exempt;
+mod foreign_plugin;
+mod forged_headers;
+mod handshake_failures;
+mod header_names;
+mod host_calls;
+mod hostile_bytes;
+mod hostile_label_values;
+mod many_plugins;
+mod one_plugin_alone;
+mod outbound_listener;
+mod pipelined_requests;
+mod principals;
+mod quic;
+mod response_headers;
+mod scene;
+mod several_workers;
+mod traffic;
+mod tunnel_principal;
+mod two_vms;

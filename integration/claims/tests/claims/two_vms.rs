@@ -1,0 +1,48 @@
+//! Plugins in two VMs of one Envoy (two `vm_id`): `plainsight_config_errors` is the number of problems in force in all
+//! of them, and it follows the configuration.
+
+use plainsight_integration::callers::Caller;
+use plainsight_integration::shapes::{Plugin, Sidecar};
+use serde_json::{Value, json};
+
+use crate::scene::{CONFIG_ERRORS, HEADER, Scene, plaintext_from};
+
+fn plugins(sidecar: &mut Sidecar, first: &Value, second: &Value) {
+    let plugin = |name, vm_id: &str, configuration| Plugin {
+        vm_id: vm_id.to_owned(),
+        ..Plugin::plainsight(name, configuration).unwrap()
+    };
+    sidecar.network_plugins = vec![plugin("network", "first", first)];
+    sidecar.http_plugins = vec![plugin("http", "second", second)];
+}
+
+async fn config_errors(scene: &Scene, expected: f64) {
+    scene.counted(CONFIG_ERRORS, &[], expected).await;
+}
+
+#[tokio::test]
+async fn the_problems_of_two_vms_add_up_and_go_with_their_configuration() {
+    let valid = json!({});
+    let one = json!({"maxCallers": "many"});
+    let two = json!({"unheardOf": 1, "ipv4Prefix": 33});
+    let mut scene = Scene::with(|sidecar| {
+        plugins(sidecar, &two, &one);
+        sidecar.concurrency = 2;
+    })
+    .await;
+    config_errors(&scene, 3.0).await;
+    for (first, second, expected) in [(&valid, &two, 2.0), (&valid, &valid, 0.0)] {
+        plugins(&mut scene.sidecar, first, second);
+        scene.envoy.apply(&scene.sidecar).await.unwrap();
+        config_errors(&scene, expected).await;
+    }
+    // The HTTP plugin has no connection of the other VM to look at, and classifies the request by itself.
+    let reply = Caller::http1("127.0.0.2")
+        .call(scene.http.address())
+        .await
+        .unwrap();
+    assert_eq!(
+        reply.header_seen_by_app(HEADER),
+        [plaintext_from("127.0.0.2")]
+    );
+}

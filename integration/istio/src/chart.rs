@@ -1,0 +1,57 @@
+//! The chart, rendered by Helm.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+/// The root of the repository.
+pub fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// The chart's folder.
+pub fn folder() -> PathBuf {
+    root().join("envoy-config/chart")
+}
+
+/// An image that the chart accepts and no registry has.
+pub fn any_image() -> Value {
+    json!({
+        "repository": "registry.example.com/plainsight",
+        "digest": format!("sha256:{}", "1".repeat(64)),
+    })
+}
+
+/// The plugins alone, as a mesh without monitoring gets them.
+pub fn plugins(mut values: Value) -> anyhow::Result<String> {
+    values["prometheus"] = json!({"enabled": false});
+    values["grafana"] = json!({"enabled": false});
+    render(&folder(), &values)
+}
+
+/// Everything that `helm install plainsight CHART --namespace monitoring` applies with these values.
+///
+/// # Errors
+/// Helm refuses them; the message is Helm's.
+pub fn render(chart: &Path, values: &Value) -> anyhow::Result<String> {
+    let helm = std::env::var_os("PLAINSIGHT_HELM")
+        .context("PLAINSIGHT_HELM: not set: run make test-chart")?;
+    let folder = tempfile::tempdir()?;
+    let file = folder.path().join("values.json");
+    std::fs::write(&file, values.to_string())?;
+    let output = Command::new(helm)
+        .args(["template", "plainsight"])
+        .arg(chart)
+        .args(["--namespace", "monitoring", "--values"])
+        .arg(&file)
+        .output()
+        .context("helm: cannot be run")?;
+    ensure!(
+        output.status.success(),
+        "helm: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}

@@ -1,0 +1,82 @@
+//! Debian's docker-registry with the image that `image/build` makes.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, ensure};
+use plainsight_integration::eventually::eventually;
+use serde_json::{Value, json};
+
+use super::OUTSIDE;
+use crate::chart::root;
+use crate::network::Namespace;
+use crate::program::{Program, Start, run};
+
+const PORT: u16 = 5000;
+
+/// A running registry.
+pub(super) struct Registry {
+    digest: String,
+    _program: Program,
+}
+
+impl Registry {
+    /// Starts it, builds the image of the module under test and pushes it.
+    pub(super) async fn start(namespace: &Namespace, folder: &Path) -> anyhow::Result<Self> {
+        let folder = folder.join("registry");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(
+            folder.join("config.yml"),
+            format!(
+                "{{version: '0.1', storage: {{filesystem: {{rootdirectory: {}}}}}, http: {{addr: '{OUTSIDE}:{PORT}'}}}}",
+                folder.join("storage").display()
+            ),
+        )?;
+        let program = Program::start(
+            "docker-registry",
+            &Start {
+                namespace,
+                binary: Path::new("/usr/bin/docker-registry"),
+                arguments: &["serve".to_owned(), "config.yml".to_owned()],
+                environment: &[],
+                folder: &folder,
+            },
+        )?;
+        let layout = folder.join("image");
+        let output = Command::new(root().join("image/build"))
+            .arg(plainsight_integration::module_path()?)
+            .arg(&layout)
+            .output()
+            .context("image/build: cannot be run")?;
+        ensure!(
+            output.status.success(),
+            "image/build: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let digest = String::from_utf8(output.stdout)?.trim().to_owned();
+        let (from, to) = (
+            format!("oci:{}:plainsight", layout.display()),
+            format!("docker://{OUTSIDE}:{PORT}/plainsight:test"),
+        );
+        // The registry answers a moment after its start: the push is repeated until it does.
+        let push = || async {
+            run(
+                namespace,
+                &folder,
+                &["skopeo", "copy", "--dest-tls-verify=false", &from, &to],
+            )
+        };
+        eventually("registry: push", push)
+            .await
+            .with_context(|| format!("registry:\n{}", program.log_tail()))?;
+        Ok(Self {
+            digest,
+            _program: program,
+        })
+    }
+
+    /// The value `image` of the chart.
+    pub(super) fn image(&self) -> Value {
+        json!({"repository": format!("{OUTSIDE}:{PORT}/plainsight"), "digest": self.digest})
+    }
+}

@@ -1,0 +1,165 @@
+//! Programs that run inside a network namespace and never outlive the test.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail, ensure};
+
+use crate::network::Namespace;
+
+const TAIL_LINES: usize = 60;
+
+/// A file that `make istio-build` made, from the folder that `PLAINSIGHT_ISTIO` names.
+///
+/// # Errors
+/// The variable is unset, or there is no such file.
+pub fn istio(name: &str) -> anyhow::Result<PathBuf> {
+    let folder = std::env::var_os("PLAINSIGHT_ISTIO")
+        .context("PLAINSIGHT_ISTIO: not set: run make test-istio")?;
+    let path = Path::new(&folder).join(name);
+    ensure!(
+        path.is_file(),
+        "PLAINSIGHT_ISTIO: no such file: {}: run make istio-build",
+        path.display()
+    );
+    Ok(path)
+}
+
+/// A running program; it and its children are killed when dropped, or when the test dies.
+pub struct Program {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+/// How a program is started.
+pub struct Start<'a> {
+    /// Where it runs.
+    pub namespace: &'a Namespace,
+    /// The file to run.
+    pub binary: &'a Path,
+    /// Its arguments.
+    pub arguments: &'a [String],
+    /// Its environment, in addition to `PATH` and `HOME`; the test's own is not inherited.
+    pub environment: &'a [(&'a str, String)],
+    /// The folder it runs in; its log goes there too, and `varlib` there stands for `/var/lib`.
+    pub folder: &'a Path,
+}
+
+impl Program {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// The folder cannot be written, or a tool of util-linux or iproute2 is missing.
+    pub fn start(name: &str, start: &Start<'_>) -> anyhow::Result<Self> {
+        let log = start.folder.join(format!("{name}.log"));
+        let output = File::create(&log)?;
+        std::fs::create_dir_all(start.folder.join("varlib"))?;
+        // A process namespace of its own: its children die with it. The agent keeps modules below
+        // /var/lib/istio/data, a path that cannot be configured.
+        let mut command = Command::new("setpriv");
+        command
+            .args(["--pdeathsig", "KILL", "--"])
+            .args([
+                "unshare",
+                "--mount",
+                "--pid",
+                "--fork",
+                "--kill-child=KILL",
+                "--",
+            ])
+            .args([
+                "sh",
+                "-c",
+                "mount --bind \"$PWD/varlib\" /var/lib && exec \"$@\"",
+                "sh",
+            ])
+            .args(["ip", "netns", "exec", start.namespace.name()])
+            .arg(start.binary)
+            .args(start.arguments)
+            .env_clear()
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
+            .env("HOME", start.folder)
+            .envs(
+                start
+                    .environment
+                    .iter()
+                    .map(|(key, value)| (key, OsStr::new(value))),
+            )
+            .current_dir(start.folder)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        let child = command
+            .spawn()
+            .with_context(|| format!("{name}: cannot be started"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            child,
+            log,
+        })
+    }
+
+    /// Fails with the tail of the log once it has ended, so that waiting can stop.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn still_runs(&mut self) -> anyhow::Result<()> {
+        if let Some(status) = self.child.try_wait()? {
+            bail!("{}: ended with {status}:\n{}", self.name, self.log_tail());
+        }
+        Ok(())
+    }
+
+    /// Its log.
+    pub fn log(&self) -> String {
+        std::fs::read(&self.log)
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+
+    /// The tail of its log.
+    pub fn log_tail(&self) -> String {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs a program in a namespace to its end and returns its output.
+///
+/// # Errors
+/// It cannot be run, or ends with a failure; the message holds its output.
+pub fn run(namespace: &Namespace, folder: &Path, command: &[&str]) -> anyhow::Result<String> {
+    let output = Command::new("ip")
+        .args(["netns", "exec", namespace.name()])
+        .args(command)
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .output()
+        .with_context(|| format!("{}: cannot be run", command[0]))?;
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    ensure!(
+        output.status.success(),
+        "{}: {}: {said}",
+        command.join(" "),
+        output.status
+    );
+    Ok(said)
+}

@@ -1,0 +1,65 @@
+//! `portLevelMtls` with `exempt`: the port reads `exempt` before the switch, and stays open after it.
+
+use plainsight_integration::callers::Caller;
+use plainsight_integration::eventually::eventually;
+use plainsight_istio_test::mesh::{Port, caller_address};
+use plainsight_istio_test::stage::Stage;
+use plainsight_istio_test::strict;
+use serde_json::json;
+
+#[tokio::test]
+async fn an_exempt_port_reads_exempt_and_stays_open_under_strict() {
+    let stage = Stage::start(json!({"exemptions": [{"port": 9000, "namespace": "shop"}, {"port": 8080, "namespace": "other"}]}))
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    assert_eq!(Port::Tcp.number(), 9000, "the port of the exemption");
+    let plain = Caller::bytes(&caller_address(1).to_string());
+    let mutual =
+        Caller::bytes(&caller_address(2).to_string()).over_mesh(&stage.mesh.certificates.client);
+    let verdicts = |times: f64| {
+        let stage = &stage;
+        async move {
+            let address = caller_address(1).to_string();
+            eventually("verdicts", || async {
+                let scrape = stage.mesh.scrape().await?;
+                let count = |port: Port, labels: &[(&str, &str)]| {
+                    let number = port.number().to_string();
+                    let mut labels = labels.to_vec();
+                    labels.push(("destination_port", &number));
+                    scrape.sum("plainsight_connections_total", &labels)
+                };
+                let exempt = count(Port::Tcp, &[("source_ip", &address), ("strict", "exempt")]);
+                // The exemption of another namespace must not reach this one.
+                let others = count(Port::Tcp, &[("strict", "reject")])
+                    + count(Port::Http, &[("strict", "exempt")])
+                    + count(Port::Auto, &[("strict", "exempt")]);
+                let mutual = count(Port::Tcp, &[("peer", "mutual_tls"), ("strict", "allow")]);
+                anyhow::ensure!(
+                    (exempt, others, mutual) == (times, 0.0, times),
+                    "{:#?}",
+                    scrape.plainsight()
+                );
+                Ok(())
+            })
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}"));
+        }
+    };
+    stage.mesh.call(&plain, Port::Tcp.address()).await.unwrap();
+    stage.mesh.call(&mutual, Port::Tcp.address()).await.unwrap();
+    verdicts(1.0).await;
+
+    stage
+        .declare(strict::WORKLOAD_EXCEPT_PORT, Port::Http, false)
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    for port in [Port::Http, Port::Auto, Port::Undeclared] {
+        stage
+            .call_in_a_row(port, false)
+            .await
+            .unwrap_or_else(|error| panic!("{error:#}"));
+    }
+    stage.mesh.call(&plain, Port::Tcp.address()).await.unwrap();
+    stage.mesh.call(&mutual, Port::Tcp.address()).await.unwrap();
+    verdicts(2.0).await;
+}

@@ -1,0 +1,64 @@
+//! The filter's metrics under the bootstrap that Istio's agent renders from Istio's own template.
+
+use plainsight_integration::shapes::STOCK_TAG_REGEXES;
+use plainsight_istio_test::mesh::{Port, caller_address};
+use plainsight_istio_test::stage::{Stage, canary};
+use serde_json::{Value, json};
+
+/// The line of one metric for the canary's address, as Prometheus reads it.
+async fn line(stage: &Stage, metric: &str) -> String {
+    let text = stage.mesh.scrape_text().await.unwrap();
+    let (address, port) = (canary().source.to_string(), Port::Http.number().to_string());
+    let mut lines = text
+        .lines()
+        .filter(|line| line.starts_with(metric) && line.contains(&address) && line.contains(&port));
+    let line = lines
+        .next()
+        .unwrap_or_else(|| panic!("{metric}: not there: {text}"))
+        .to_owned();
+    assert_eq!(
+        lines.next(),
+        None,
+        "{metric}: one series for one caller and port"
+    );
+    line.rsplit_once(' ').unwrap().0.to_owned()
+}
+
+#[tokio::test]
+async fn all_labels_are_in_one_on_a_stock_sidecar() {
+    let stage = Stage::start(json!({}))
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let address = caller_address(254);
+    let of_caller = format!(
+        "peer=plaintext,strict=reject,source_ip={address},destination_workload=checkout,\
+         destination_workload_namespace=shop,destination_port=8080"
+    );
+    assert_eq!(
+        line(&stage, "plainsight_connections_total").await,
+        format!("plainsight_connections_total{{tag=\"{of_caller}\"}}")
+    );
+    assert_eq!(
+        line(&stage, "plainsight_requests_total").await,
+        format!("plainsight_requests_total{{tag=\"{of_caller},traffic=app\"}}")
+    );
+    let of_istio: Vec<(String, String)> = tags(&stage);
+    let known: Vec<(String, String)> = STOCK_TAG_REGEXES
+        .iter()
+        .map(|(name, regex)| ((*name).to_owned(), (*regex).to_owned()))
+        .collect();
+    assert_eq!(
+        of_istio, known,
+        "the harness's list of Istio's regexes is not Istio's"
+    );
+}
+
+/// Names and regexes of `stats_tags` in the bootstrap in force.
+fn tags(stage: &Stage) -> Vec<(String, String)> {
+    let bootstrap = stage.sidecar.bootstrap().unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let tags = bootstrap["stats_config"]["stats_tags"].as_array().unwrap();
+    tags.iter()
+        .map(|tag| (text(&tag["tag_name"]), text(&tag["regex"])))
+        .collect()
+}

@@ -1,0 +1,259 @@
+//! What a client does from its first byte to its end, with counts that are known and not likely.
+//!
+//! A client that breaks off does so after the last answer it counts on: then Envoy has read everything up to
+//! there.
+//!
+//! One thing is Envoy's to decide: on a machine that is overloaded it ends a connection between two pipelined
+//! requests now and then, with plainsight and without (measured with 1.40.0). Whether the next request had been read is
+//! then unknown: such requests are counted separately, and their number is reported.
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Empty};
+use hyper::Request;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use plainsight_integration::callers::{Speaks, Tls, TlsVersion};
+use plainsight_integration::eventually::in_time;
+
+use crate::tally::{Counts, Tally};
+use crate::wire::{Dial, End, answers, answers_until_end, echo, finish, request, send};
+
+/// A kind of conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conversation {
+    /// Five requests one after the other, closed in order.
+    KeepAlive,
+    /// Ten requests in one write, then a FIN.
+    Pipelined,
+    /// Ten requests in one write, then a reset.
+    PipelinedReset,
+    /// A request, then half of another one, then a reset.
+    HalfRequest,
+    /// A request, then the client's side ends, then the server's.
+    HalfClosed,
+    /// Ten requests at once on one HTTP/2 connection, then its end without a farewell.
+    Http2,
+    /// The same, ended by a reset.
+    Http2Reset,
+    /// A gRPC stream of two messages, broken off while it is open.
+    GrpcAborted,
+    /// A WebSocket, broken off while it is open.
+    WebSocketAborted,
+    /// Bytes over TCP and an orderly end.
+    Tcp,
+    /// Bytes over TCP and a reset.
+    TcpReset,
+    /// Bytes over TCP, then the client's side ends, then the server's.
+    TcpHalfClosed,
+    /// A connection without a byte; over mutual TLS, without one after the handshake.
+    Silent,
+    /// Half a ClientHello, then a reset. Plaintext only.
+    HalfHello,
+    /// TLS that ends in the application. Plaintext only.
+    Passthrough,
+    /// Mutual TLS without a certificate. Plaintext only.
+    NoCertificate,
+}
+
+use Conversation::*;
+
+/// The ports of the sidecar under load.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// Declared as HTTP.
+    pub http: std::net::SocketAddr,
+    /// Declared as TCP.
+    pub tcp: std::net::SocketAddr,
+}
+
+/// Half a ClientHello: the start of a TLS record of a handshake.
+const HALF_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
+
+impl Conversation {
+    /// Those of plaintext and of mutual TLS clients.
+    pub const BOTH: [Conversation; 13] = [
+        KeepAlive,
+        Pipelined,
+        PipelinedReset,
+        HalfRequest,
+        HalfClosed,
+        Http2,
+        Http2Reset,
+        GrpcAborted,
+        WebSocketAborted,
+        Tcp,
+        TcpReset,
+        TcpHalfClosed,
+        Silent,
+    ];
+
+    /// Those of clients without mutual TLS.
+    pub const PLAIN_ONLY: [Conversation; 3] = [HalfHello, Passthrough, NoCertificate];
+
+    fn speaks(self) -> Speaks {
+        match self {
+            KeepAlive | Pipelined | PipelinedReset | HalfRequest | HalfClosed => Speaks::Http1,
+            Http2 | Http2Reset => Speaks::Http2,
+            GrpcAborted => Speaks::Grpc,
+            WebSocketAborted => Speaks::WebSocket,
+            Tcp | TcpReset | TcpHalfClosed | Silent | HalfHello | Passthrough | NoCertificate => {
+                Speaks::Bytes
+            }
+        }
+    }
+
+    /// The port it goes to.
+    pub fn port(self, ports: Ports) -> std::net::SocketAddr {
+        match self.speaks() {
+            Speaks::Bytes if self != NoCertificate => ports.tcp,
+            _ => ports.http,
+        }
+    }
+
+    /// Requests that are answered.
+    fn requests(self) -> u64 {
+        match self {
+            KeepAlive => 5,
+            Pipelined | PipelinedReset | Http2 | Http2Reset => 10,
+            HalfRequest | HalfClosed | GrpcAborted | WebSocketAborted => 1,
+            Tcp | TcpReset | TcpHalfClosed | Silent | HalfHello | Passthrough | NoCertificate => 0,
+        }
+    }
+
+    /// What plainsight has to count for it.
+    pub fn counts(self, mutual_tls: bool) -> Tally {
+        let mut tally = Tally::default();
+        let counts = Counts {
+            connections: 1,
+            requests: self.requests(),
+        };
+        match self {
+            Silent | HalfHello => tally.silent = 1,
+            NoCertificate => tally.handshake_failures = 1,
+            Passthrough => tally.tls_passthrough = counts,
+            _ if mutual_tls => tally.mutual_tls = counts,
+            _ => tally.plaintext = counts,
+        }
+        tally
+    }
+
+    /// Has the conversation.
+    ///
+    /// # Errors
+    /// An answer is missing, a status is another, or a connection was cut.
+    pub async fn hold(self, dial: &Dial<'_>) -> anyhow::Result<Tally> {
+        let speaks = self.speaks();
+        match self {
+            KeepAlive => {
+                let mut connection = dial.caller(speaks).connect(dial.to).await?;
+                for _ in 0..self.requests() {
+                    let reply = connection.exchange("/").await?;
+                    anyhow::ensure!(reply.status == 200, "status {}", reply.status);
+                }
+                connection.close().await;
+            }
+            Pipelined | PipelinedReset => {
+                let end = if self == Pipelined {
+                    End::Fin
+                } else {
+                    End::Reset
+                };
+                let mut stream = dial.open(speaks, end).await?;
+                send(&mut stream, request("").repeat(10).as_bytes()).await?;
+                let came = answers_until_end(&mut stream, 10).await?;
+                let mutual_tls = dial.identity.is_some();
+                let mut tally = self.counts(mutual_tls);
+                tally.cut_short(mutual_tls, 10 - came as u64);
+                return Ok(tally);
+            }
+            HalfRequest => {
+                let mut stream = dial.open(speaks, End::Reset).await?;
+                send(&mut stream, request("").as_bytes()).await?;
+                answers(&mut stream, 1).await?;
+                send(&mut stream, b"POST / HTTP/1.1\r\nho").await?;
+            }
+            HalfClosed => {
+                let mut stream = dial.open(speaks, End::Fin).await?;
+                send(&mut stream, request("").as_bytes()).await?;
+                answers(&mut stream, 1).await?;
+                finish(&mut stream).await?;
+            }
+            Http2 => self.http2(dial, End::Fin).await?,
+            Http2Reset => self.http2(dial, End::Reset).await?,
+            GrpcAborted | WebSocketAborted => {
+                let mut connection = dial.caller(speaks).connect(dial.to).await?;
+                for _ in 0..2 {
+                    connection.exchange("/").await?;
+                }
+                drop(connection);
+            }
+            Tcp | TcpReset => {
+                let end = if self == Tcp { End::Fin } else { End::Reset };
+                let mut stream = dial.open(speaks, end).await?;
+                for _ in 0..3 {
+                    echo(&mut stream).await?;
+                }
+            }
+            TcpHalfClosed => {
+                let mut stream = dial.open(speaks, End::Fin).await?;
+                echo(&mut stream).await?;
+                finish(&mut stream).await?;
+            }
+            Silent => {
+                let mut stream = dial.open(speaks, End::Fin).await?;
+                if dial.identity.is_some() {
+                    finish(&mut stream).await?;
+                }
+            }
+            HalfHello => {
+                let mut stream = dial.tcp(End::Reset).await?;
+                send(&mut stream, HALF_HELLO).await?;
+            }
+            Passthrough => {
+                let stream = dial.tcp(End::Fin).await?;
+                let tls = Tls::own(TlsVersion::V1_3).without_alpn();
+                let mut stream = in_time("passthrough", tls.handshake(stream)).await?;
+                echo(&mut stream).await?;
+            }
+            NoCertificate => {
+                let stream = dial.tcp(End::Fin).await?;
+                let tls = Tls::mesh(None, Speaks::Http1);
+                // In TLS 1.3 the refusal follows the handshake.
+                if let Ok(mut stream) = tls.handshake(stream).await {
+                    finish(&mut stream).await?;
+                }
+            }
+        }
+        Ok(self.counts(dial.identity.is_some()))
+    }
+
+    async fn http2(self, dial: &Dial<'_>, end: End) -> anyhow::Result<()> {
+        let stream = dial.open(self.speaks(), end).await?;
+        let (sender, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+                .await?;
+        let driver = tokio::spawn(connection);
+        let asked = in_time("http2", async {
+            let mut open = tokio::task::JoinSet::new();
+            for _ in 0..self.requests() {
+                let mut sender = sender.clone();
+                open.spawn(async move {
+                    sender.ready().await?;
+                    let request = Request::get("http://orders/").body(Empty::<Bytes>::new())?;
+                    let response = sender.send_request(request).await?;
+                    anyhow::ensure!(response.status() == 200, "status {}", response.status());
+                    response.into_body().collect().await?;
+                    Ok(())
+                });
+            }
+            while let Some(done) = open.join_next().await {
+                done??;
+            }
+            Ok(())
+        })
+        .await;
+        // Ends the connection where it is: no GOAWAY.
+        driver.abort();
+        let _ = driver.await;
+        asked
+    }
+}

@@ -1,0 +1,117 @@
+//! What the load goes against: an application behind a PERMISSIVE sidecar with four workers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use plainsight_integration::app::App;
+use plainsight_integration::envoy::{Configuration, Envoy};
+use plainsight_integration::pki::Mesh;
+use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use serde_json::Value;
+
+use crate::conversation::Ports;
+
+/// Worker threads of the Envoy under load.
+pub const WORKERS: u32 = 4;
+
+/// A sidecar whose replaced listeners drain for a chosen time.
+#[derive(Clone)]
+pub struct Draining {
+    /// The sidecar.
+    pub sidecar: Sidecar,
+    /// `--drain-time-s`.
+    pub seconds: u32,
+}
+
+impl Configuration for Draining {
+    fn bootstrap(&self) -> Value {
+        self.sidecar.bootstrap()
+    }
+    fn listeners(&self) -> Vec<Value> {
+        self.sidecar.listeners()
+    }
+    fn concurrency(&self) -> u32 {
+        self.sidecar.concurrency
+    }
+    fn drain_seconds(&self) -> u32 {
+        self.seconds
+    }
+}
+
+/// A running Envoy with its application.
+pub struct Target {
+    /// The Envoy.
+    pub envoy: Envoy,
+    /// How it was started.
+    pub started: Draining,
+    /// Its ports: HTTP first, then TCP ones.
+    pub ports: Vec<SocketAddr>,
+    _app: App,
+}
+
+impl Target {
+    /// Starts it with both plugins in this configuration and this number of TCP ports.
+    ///
+    /// # Errors
+    /// `PLAINSIGHT_ENVOY` or `PLAINSIGHT_WASM` is missing, or Envoy does not start.
+    pub async fn start(configuration: Value, tcp_ports: usize) -> anyhow::Result<Self> {
+        Self::draining(configuration, tcp_ports, 1).await
+    }
+
+    /// An Envoy without plainsight.
+    ///
+    /// # Errors
+    /// As [`Target::start`].
+    pub async fn bare(tcp_ports: usize) -> anyhow::Result<Self> {
+        Self::with(tcp_ports, 1, Ok).await
+    }
+
+    /// The same, where connections of replaced listeners may continue for this number of seconds.
+    ///
+    /// # Errors
+    /// As [`Target::start`].
+    pub async fn draining(
+        configuration: Value,
+        tcp_ports: usize,
+        seconds: u32,
+    ) -> anyhow::Result<Self> {
+        let plugins = |sidecar: Sidecar| sidecar.with_plainsight(configuration);
+        Self::with(tcp_ports, seconds, plugins).await
+    }
+
+    async fn with(
+        tcp_ports: usize,
+        seconds: u32,
+        plugins: impl FnOnce(Sidecar) -> anyhow::Result<Sidecar>,
+    ) -> anyhow::Result<Self> {
+        let app = App::start().await?;
+        let mut ports = vec![Port::declared(Protocol::Http, app.address())?];
+        for _ in 0..tcp_ports {
+            ports.push(Port::declared(Protocol::Tcp, app.address())?);
+        }
+        let addresses = ports.iter().map(Port::address).collect();
+        let sidecar = Sidecar::new(Mode::Permissive, ports)?.with_concurrency(WORKERS);
+        let sidecar = plugins(sidecar)?;
+        let started = Draining { sidecar, seconds };
+        let envoy = Envoy::start(&started).await?;
+        Ok(Self {
+            envoy,
+            started,
+            ports: addresses,
+            _app: app,
+        })
+    }
+
+    /// The HTTP port and the first TCP port.
+    pub fn both(&self) -> Ports {
+        Ports {
+            http: self.ports[0],
+            tcp: self.ports[1],
+        }
+    }
+
+    /// The mesh's certificates.
+    pub fn mesh(&self) -> Arc<Mesh> {
+        Arc::clone(&self.started.sidecar.mesh)
+    }
+}

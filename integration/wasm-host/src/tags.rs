@@ -1,0 +1,149 @@
+//! How Envoy cuts tags out of a stat's name, and how Prometheus then sees the stat.
+//!
+//! Every regex searches the whole original name once; group 1 is taken out of the name, group 2 (without one, group 1) is the
+//! tag's value. A regex that begins with a literal first token, `^token\.`, is tried only on names with that token, after the
+//! others: <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/common/stats/tag_producer_impl.cc> and
+//! <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/common/stats/tag_extractor_impl.cc>.
+
+use anyhow::{Context, Result};
+use fancy_regex::Regex;
+
+/// The list in the stock bootstrap of Istio 1.27 to 1.31 (the same in all of them), with its source.
+pub const STOCK_TAGS: &str = include_str!("stock_tags.txt");
+
+/// What Envoy puts before the name of a Wasm metric, and takes away for Prometheus.
+const NAMESPACE: &str = "wasmcustom.";
+
+/// A metric as Prometheus scrapes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exposed {
+    /// The name that is left once the tags are cut out.
+    pub name: String,
+    /// Tags in the order of the regexes that found them; a name can occur twice.
+    pub labels: Vec<(String, String)>,
+}
+
+impl Exposed {
+    /// The value of the label, `None` without it.
+    pub fn label(&self, name: &str) -> Option<&str> {
+        self.labels
+            .iter()
+            .find(|(held, _)| held == name)
+            .map(|(_, value)| value.as_str())
+    }
+
+    /// The labels inside the one label `tag`, `None` without that label.
+    ///
+    /// Values hold no `,` and no `=`: both are percent-encoded by the filter.
+    pub fn unpacked(&self) -> Option<Vec<(String, String)>> {
+        let pairs = self.label("tag")?.split(',').map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name.to_owned(), value.to_owned())
+        });
+        Some(pairs.collect())
+    }
+}
+
+/// The regexes of a sidecar's bootstrap.
+pub struct TagRegexes {
+    regexes: Vec<(String, Regex)>,
+}
+
+impl TagRegexes {
+    /// The stock list.
+    ///
+    /// # Errors
+    ///
+    /// A line that is no name and regex.
+    pub fn stock() -> Result<Self> {
+        let mut regexes = Vec::new();
+        let lines = STOCK_TAGS.lines();
+        for line in lines.filter(|line| !line.starts_with('#') && !line.is_empty()) {
+            let (name, regex) = line.split_once('\t').context("stock_tags.txt: no tab")?;
+            let regex = Regex::new(&rust_syntax(regex))
+                .with_context(|| format!("stock_tags.txt: {name}: not a regex: {regex}"))?;
+            regexes.push((name.to_owned(), regex));
+        }
+        Ok(Self { regexes })
+    }
+
+    /// What becomes of the Wasm metric that the filter defined as `defined`.
+    ///
+    /// # Errors
+    ///
+    /// A regex that gave up.
+    pub fn expose(&self, defined: &str) -> Result<Exposed> {
+        let full = format!("{NAMESPACE}{defined}");
+        let mut labels = Vec::new();
+        let mut kept = vec![true; full.len()];
+        for (name, regex) in &self.regexes {
+            let Some(found) = regex.captures(&full)? else {
+                continue;
+            };
+            let Some(removed) = found.get(1) else {
+                continue;
+            };
+            let value = found.get(2).unwrap_or(removed);
+            labels.push((name.clone(), value.as_str().to_owned()));
+            kept[removed.range()].fill(false);
+        }
+        let bytes = full.bytes().zip(&kept);
+        let left = bytes.filter(|(_, kept)| **kept).map(|(byte, _)| byte);
+        let left = String::from_utf8(left.collect()).context("name: cut inside a character")?;
+        let name = left.strip_prefix(NAMESPACE).unwrap_or(&left).to_owned();
+        Ok(Exposed { name, labels })
+    }
+}
+
+/// The same regex for Rust: ECMAScript has `[:digit:]` inside classes, and needs no escape there for `[`.
+fn rust_syntax(regex: &str) -> String {
+    regex.replace("[:digit:]", "0-9")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_metric_comes_out_as_measured_on_a_real_envoy() {
+        let stock = TagRegexes::stock().unwrap();
+        assert_eq!(stock.regexes.len(), 16);
+        let metric = "tag.peer=plaintext,source_ip=fd00::10:2,destination_port=8080;.plainsight_requests_total";
+        let exposed = stock.expose(metric).unwrap();
+        assert_eq!(exposed.name, "plainsight_requests_total");
+        let value = "peer=plaintext,source_ip=fd00::10:2,destination_port=8080";
+        assert_eq!(exposed.labels, [("tag".to_owned(), value.to_owned())]);
+    }
+
+    #[test]
+    fn unanchored_regexes_find_labels_inside_unencoded_values() {
+        let stock = TagRegexes::stock().unwrap();
+        let exposed = stock
+            .expose("tag.source_principal=spiffe://cache.foo.bar/rbac.allowed;.name")
+            .unwrap();
+        assert_eq!(exposed.label("cache"), Some("foo"));
+        assert_eq!(exposed.label("authz_enforce_result"), Some("allowed"));
+    }
+
+    #[test]
+    fn the_anchored_regexes_work_on_the_names_they_are_meant_for() {
+        let stock = TagRegexes::stock().unwrap();
+        for (pattern, name) in [
+            ("cluster_name", "cluster.outbound|80||web;.x"),
+            ("http_conn_manager_prefix", "http.inbound_0.0.0.0_80;.x"),
+            ("listener_address", "listener.0.0.0.0_80.x"),
+            (
+                "http_conn_manager_listener_prefix",
+                "listener.a.http.10_0.x",
+            ),
+            ("mongo_prefix", "mongo.a.cx_b"),
+        ] {
+            let (_, regex) = stock
+                .regexes
+                .iter()
+                .find(|(held, _)| held == pattern)
+                .unwrap();
+            assert!(regex.is_match(name).unwrap(), "{pattern}: {name}");
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! Labels, and the label sets that metrics have. A label set is a struct that encodes itself; the same definition
+//! lists its labels for the documentation.
+
+use crate::caller::SourceIp;
+use crate::label_value::push_encoded;
+use crate::security::{ConnectionSecurity, Strict};
+use crate::traffic::Traffic;
+use std::fmt::Write;
+use std::rc::Rc;
+
+/// The filter's own value for what is beyond a limit.
+pub const OVERFLOW: &str = "overflow";
+
+/// A label: its name and, for the documentation, its meaning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Its name.
+    pub name: &'static str,
+    /// Its meaning.
+    pub meaning: &'static str,
+}
+
+/// A value that can be encoded as a label's value.
+trait LabelValue {
+    /// Appends the value. An empty one leaves the label out.
+    fn push(&self, into: &mut String);
+}
+
+/// The labels of a metric.
+pub trait LabelSet {
+    /// The labels, in order.
+    const LABELS: &'static [Label];
+
+    /// Appends `name=value` for every value that is not empty, separated by commas.
+    fn encode(&self, into: &mut String);
+}
+
+/// Appends `name=value`, unless the value is empty.
+fn encode_label(into: &mut String, name: &str, value: &impl LabelValue) {
+    let start = into.len();
+    if start > 0 {
+        into.push(',');
+    }
+    into.push_str(name);
+    into.push('=');
+    let before = into.len();
+    value.push(into);
+    if into.len() == before {
+        into.truncate(start);
+    }
+}
+
+/// Defines a label set: each field with its type, its label and its meaning.
+macro_rules! label_set {
+    ($(#[$doc:meta])* $set:ident $(<$life:lifetime>)? { $($field:ident: $type:ty = $meaning:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        pub struct $set $(<$life>)? { $(#[doc = $meaning] pub $field: $type,)* }
+
+        impl $(<$life>)? LabelSet for $set $(<$life>)? {
+            const LABELS: &'static [Label] =
+                &[$(Label { name: stringify!($field), meaning: $meaning },)*];
+
+            fn encode(&self, into: &mut String) {
+                $(encode_label(into, stringify!($field), &self.$field);)*
+            }
+        }
+    };
+}
+
+label_set! {
+    /// Labels of a classified peer: those of connections, requests and last-seen times.
+    PeerLabels {
+        peer: ConnectionSecurity = "how the connection was secured: `mutual_tls`, `tls_no_client_cert`, `tls_passthrough` or `plaintext`",
+        strict: Strict = "what STRICT would do: `allow`, `reject`, or `exempt` (a port in `exempt`)",
+        source_ip: Option<SourceIp> = "address of the TCP peer, or the block that `ipv4Prefix`/`ipv6Prefix` make of it; `forwarded`: only a forwarded address was visible; `overflow`: beyond `maxCallers`; `unknown`: no IP address",
+        source_name: Option<Rc<str>> = "the name that `callers` gives to the address",
+        source_principal: Option<Principal> = "SPIFFE id of a mutual TLS peer, with `principals: true`; `overflow`: beyond `maxCallers`",
+        destination_workload: Rc<str> = "the called workload (`WORKLOAD_NAME` of the proxy's node metadata)",
+        destination_workload_namespace: Rc<str> = "its namespace (`NAMESPACE` of the proxy's node metadata)",
+        destination_port: Option<Port> = "the target port; `overflow`: beyond 64 ports",
+    }
+}
+
+label_set! {
+    /// Labels of failed handshakes: only the address of the peer is known.
+    HandshakeLabels {
+        source_ip: Option<SourceIp> = "as above",
+        source_name: Option<Rc<str>> = "as above",
+        destination_workload: Rc<str> = "as above",
+        destination_workload_namespace: Rc<str> = "as above",
+        destination_port: Option<Port> = "as above",
+    }
+}
+
+label_set! {
+    /// The label that requests have beside their peer's.
+    TrafficLabel {
+        traffic: Option<Traffic> = "`app`, `probe` or `scrape`, a hint from the User-Agent; not on mutual TLS requests",
+    }
+}
+
+label_set! {
+    /// Labels of host errors.
+    AttributeLabels {
+        attribute: &'static str = "what could not be read, decoded or written: a closed set",
+    }
+}
+
+label_set! {
+    /// Labels of the configuration's problems.
+    ConfigLabels<'a> {
+        vm_id: &'a str = "the plugin's `vm_id`, if it has one; Istio sets none",
+    }
+}
+
+label_set! {
+    /// Labels of the build.
+    BuildLabels {
+        version: &'static str = "version of the filter",
+    }
+}
+
+/// No labels.
+#[derive(Clone, Copy, Debug)]
+pub struct NoLabels;
+
+impl LabelSet for NoLabels {
+    const LABELS: &'static [Label] = &[];
+
+    fn encode(&self, _: &mut String) {}
+}
+
+/// Labels of requests.
+#[derive(Clone, Debug)]
+pub struct RequestLabels<'p> {
+    /// The peer's.
+    pub peer: &'p PeerLabels,
+    /// The request's own.
+    pub traffic: TrafficLabel,
+}
+
+impl LabelSet for RequestLabels<'_> {
+    // The peer's labels are documented with the connections.
+    const LABELS: &'static [Label] = TrafficLabel::LABELS;
+
+    fn encode(&self, into: &mut String) {
+        self.peer.encode(into);
+        self.traffic.encode(into);
+    }
+}
+
+impl PeerLabels {
+    /// Whether a label reads `overflow`.
+    pub fn is_overflow(&self) -> bool {
+        self.source_ip == Some(SourceIp::Overflow)
+            || self.source_principal == Some(Principal::Overflow)
+            || self.destination_port == Some(Port::Overflow)
+    }
+}
+
+impl HandshakeLabels {
+    /// Whether a label reads `overflow`.
+    pub fn is_overflow(&self) -> bool {
+        self.source_ip == Some(SourceIp::Overflow) || self.destination_port == Some(Port::Overflow)
+    }
+}
+
+/// A mutual TLS peer's name.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Principal {
+    /// The URI of its certificate: text from outside.
+    Uri(Rc<str>),
+    /// Beyond `maxCallers`.
+    Overflow,
+}
+
+/// A destination port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Port {
+    /// Its number.
+    Number(u16),
+    /// Beyond the ports that have series of their own.
+    Overflow,
+}
+
+impl LabelValue for Principal {
+    fn push(&self, into: &mut String) {
+        match self {
+            // A certificate's URI must never read like the filter's own value.
+            Principal::Uri(uri) if **uri == *OVERFLOW => into.push_str("%6Fverflow"),
+            Principal::Uri(uri) => push_encoded(into, uri),
+            Principal::Overflow => into.push_str(OVERFLOW),
+        }
+    }
+}
+
+impl LabelValue for Port {
+    fn push(&self, into: &mut String) {
+        match self {
+            // Writing into a String cannot fail.
+            Port::Number(number) => write!(into, "{number}").unwrap_or_default(),
+            Port::Overflow => into.push_str(OVERFLOW),
+        }
+    }
+}
+
+impl LabelValue for SourceIp {
+    fn push(&self, into: &mut String) {
+        write!(into, "{self}").unwrap_or_default();
+    }
+}
+
+impl LabelValue for ConnectionSecurity {
+    fn push(&self, into: &mut String) {
+        into.push_str(self.as_str());
+    }
+}
+
+impl LabelValue for Strict {
+    fn push(&self, into: &mut String) {
+        into.push_str(self.as_str());
+    }
+}
+
+impl LabelValue for Traffic {
+    fn push(&self, into: &mut String) {
+        into.push_str(self.as_str());
+    }
+}
+
+impl LabelValue for &str {
+    fn push(&self, into: &mut String) {
+        push_encoded(into, self);
+    }
+}
+
+impl LabelValue for Rc<str> {
+    fn push(&self, into: &mut String) {
+        push_encoded(into, self);
+    }
+}
+
+impl<V: LabelValue> LabelValue for Option<V> {
+    fn push(&self, into: &mut String) {
+        if let Some(value) = self {
+            value.push(into);
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Labels of a plaintext caller of shop/web:8080.
+    pub(crate) fn peer_labels() -> PeerLabels {
+        PeerLabels {
+            peer: ConnectionSecurity::Plaintext,
+            strict: Strict::Reject,
+            source_ip: Some(SourceIp::Unknown),
+            source_name: None,
+            source_principal: None,
+            destination_workload: "web".into(),
+            destination_workload_namespace: "shop".into(),
+            destination_port: Some(Port::Number(8080)),
+        }
+    }
+
+    fn encoded(labels: &impl LabelSet) -> String {
+        let mut out = String::new();
+        labels.encode(&mut out);
+        out
+    }
+
+    #[test]
+    fn labels_are_encoded_in_order_and_empty_ones_left_out() {
+        let labels = PeerLabels {
+            destination_workload_namespace: "".into(),
+            ..peer_labels()
+        };
+        assert_eq!(
+            encoded(&labels),
+            "peer=plaintext,strict=reject,source_ip=unknown,destination_workload=web,destination_port=8080"
+        );
+        assert_eq!(encoded(&ConfigLabels { vm_id: "" }), "");
+    }
+
+    #[test]
+    fn a_request_has_its_peer_s_labels_and_then_its_traffic() {
+        let labels = RequestLabels {
+            peer: &peer_labels(),
+            traffic: TrafficLabel {
+                traffic: Some(Traffic::Probe),
+            },
+        };
+        assert!(encoded(&labels).ends_with(",destination_port=8080,traffic=probe"));
+    }
+
+    #[test]
+    fn a_certificate_cannot_use_the_filter_s_own_value() {
+        let labels = |principal| PeerLabels {
+            source_principal: Some(principal),
+            ..peer_labels()
+        };
+        let uri = labels(Principal::Uri(OVERFLOW.into()));
+        let overflow = labels(Principal::Overflow);
+        assert!(encoded(&uri).contains("source_principal=%6Fverflow,"));
+        assert!(encoded(&overflow).contains("source_principal=overflow,"));
+        assert!(!uri.is_overflow() && overflow.is_overflow());
+    }
+}

@@ -1,0 +1,24 @@
+/** Links into docs/runbook.md: one heading for each kind of caller. */
+
+/** The chart replaces this address by its value `runbookUrl`. */
+export const runbook = 'https://github.com/plainsight/plainsight/blob/main/docs/runbook.md';
+
+/** Later lines win: what a caller speaks says more than where it is. */
+const headings: [label: string, value: string, anchor: string][] = [
+  ['', '', 'inject-a-sidecar'],
+  ['caller_kind', 'Node', 'from-a-node'],
+  ['caller_kind', 'Address|Range', 'from-outside-the-mesh'],
+  ['traffic', 'probe', 'move-the-probe'],
+  ['traffic', 'scrape', 'a-certificate-for-the-scraper'],
+  ['peer', 'tls_.+', 'the-applications-own-tls'],
+  ['caller_kind', 'Overflow', 'plainsightoverflow'],
+  ['caller_kind', 'Unknown', 'who-is-it-and-why-is-it-not-mutual-tls'],
+];
+
+/** All headings that the dashboard links to. */
+export const anchors = headings.map(([, , anchor]) => anchor);
+
+/** The query with a label `runbook` that holds the heading for each caller. */
+export function withRunbook(expr: string): string {
+  return headings.reduce((inner, [label, value, anchor]) => `label_replace(${inner}, "runbook", "${anchor}", "${label}", "${value}")`, expr);
+}
