@@ -528,3 +528,43 @@ fn doctor_says_whether_this_installation_can_answer() {
         answer.out
     );
 }
+
+#[test]
+fn exempt_callers_are_in_nobodys_way_until_a_policy_closes_their_port() {
+    let mut mesh = mesh::Mesh::new();
+    mesh.rules().workload("shop", "cart", (2, 2), 20);
+    mesh.caller(
+        "old/app",
+        "Deployment",
+        "shop/cart:7000",
+        7_200,
+        "strict=\"exempt\"",
+    );
+    let prometheus = Prometheus::with(&mesh.openmetrics());
+    let objects = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(objects.path(), mesh::pod("shop", "cart", 1, true)).unwrap();
+    let path = objects.path().to_str().unwrap();
+    let report = prometheus.ask(&["report", "-f", path]);
+    assert!(
+        report.code == 0 && report.out.contains("except          0   7000"),
+        "{}",
+        report.out
+    );
+
+    let strict = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(strict.path(), "kind: PeerAuthentication\nmetadata: {name: default, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n").unwrap();
+    let strict = strict.path().to_str().unwrap();
+    let gate = prometheus.ask(&["gate", "-f", strict, "--current", path]);
+    assert!(
+        gate.code == 2 && gate.out.contains("old/app calls port 7000"),
+        "{}",
+        gate.out
+    );
+    // The plan keeps the port open, and so passes.
+    let plan = prometheus.ask(&["plan", "-n", "shop", "-f", path]);
+    assert!(
+        plan.code == 0 && plan.out.contains("\"7000\":\n      mode: PERMISSIVE"),
+        "{}",
+        plan.out
+    );
+}
