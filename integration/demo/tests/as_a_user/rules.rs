@@ -63,8 +63,10 @@ fn substituted(expression: &str) -> String {
         ("__rate_interval", "5m"),
         ("__interval", "1m"),
         ("__range", "1h"),
-        ("window", "1h"),
-        ("counted", "all"),
+        ("window:text", "1h"),
+        ("window", "3600"),
+        ("counted:text", "all"),
+        ("counted", "app|probe|scrape"),
     ] {
         for form in [format!("${{{variable}}}"), format!("${variable}")] {
             text = text.replace(&form, value);
