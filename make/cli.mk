@@ -16,5 +16,5 @@ cli-picture: ## draw docs/report.png, the HTML report in chromium
 
 .PHONY: bench-cli
 bench-cli: ## time, memory and size of the command at 500 workloads and 25,000 callers
-	@tools/setup apt prometheus
+	@tools/setup apt prometheus time
 	cargo bench --locked --package plainsight-cli
