@@ -530,7 +530,7 @@ fn doctor_checks_whether_this_installation_can_answer() {
 }
 
 #[test]
-fn exempt_callers_are_in_nobodys_way_until_a_policy_closes_their_port() {
+fn exempt_callers_do_not_block_until_a_policy_closes_their_port() {
     let mut mesh = mesh::Mesh::new();
     mesh.rules().workload("shop", "cart", (2, 2), 20);
     mesh.caller(
