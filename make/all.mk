@@ -34,7 +34,7 @@ lint-unit: ## rustfmt, clippy for this machine and for wasm32, and the documenta
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	cargo clippy --locked --package plainsight --lib --target wasm32-unknown-unknown -- -D warnings
-	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --package plainsight --package plainsight-integration
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --package plainsight --package plainsight-harness
 
 .PHONY: test-unit
 test-unit: ## the filter's own tests

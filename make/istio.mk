@@ -32,7 +32,7 @@ TEST_CHART = PLAINSIGHT_ISTIO_API_OLDEST="$(call GO_MODULE,istio.io/api@v1.27.3)
 	PLAINSIGHT_ISTIO_API_NEWEST="$(call GO_MODULE,istio.io/api@v1.31.1)" \
 	PLAINSIGHT_OPERATOR="$(call GO_MODULE,github.com/prometheus-operator/prometheus-operator@v0.85.0)" \
 	PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
-	cargo test --locked --package plainsight-istio-test
+	cargo test --locked --package plainsight-istio
 
 .PHONY: test-chart
 test-chart: chart ## the chart: golden files, broken values, API definitions, rules and dashboard in it (Go)
@@ -47,7 +47,7 @@ RUN_ISTIO = PLAINSIGHT_ISTIO="$(ISTIO_PROGRAMS)" PLAINSIGHT_HELM="$(HELM_PROGRAM
 
 .PHONY: lint-istio
 lint-istio: ## the chart's files, and the stand-in for Kubernetes; without Go
-	cargo test --locked --package plainsight-istio-test --test files --lib
+	cargo test --locked --package plainsight-istio --test files --lib
 
 .PHONY: test-istio
 test-istio: istio-build helm $(WASM) ## real istiod, Istio's agent and real Envoys: delivery, proof, labels, image (root, Go)

@@ -12,28 +12,28 @@ endef
 
 .PHONY: test-soak
 test-soak: $(WASM) ## load of every kind on four workers: every counter exact, memory flat
-	$(call soak,test --locked --package plainsight-soak --lib --bins --test load)
+	$(call soak,test --locked --package plainsight-load --lib --bins --test load)
 
 .PHONY: test-attack
 test-attack: $(WASM) ## 3,000 callers that try to make too many series
-	$(call soak,test --locked --package plainsight-soak --test attack)
+	$(call soak,test --locked --package plainsight-load --test attack)
 
 .PHONY: test-faults
 test-faults: $(WASM) ## plugins removed, reconfigured, upgraded and drained under load
-	$(call soak,test --locked --package plainsight-soak --test faults)
+	$(call soak,test --locked --package plainsight-load --test faults)
 
 .PHONY: soak
 soak: $(WASM) ## load for SOAK_MINUTES (10), with a report
-	$(call soak,run --locked --quiet --package plainsight-soak -- soak $(SOAK_MINUTES))
+	$(call soak,run --locked --quiet --package plainsight-load -- soak $(SOAK_MINUTES))
 
 .PHONY: soak-bare
 soak-bare: $(WASM) ## the same load on an Envoy without plainsight, to compare the memory
-	$(call soak,run --locked --quiet --package plainsight-soak -- soak-bare $(SOAK_MINUTES))
+	$(call soak,run --locked --quiet --package plainsight-load -- soak-bare $(SOAK_MINUTES))
 
 .PHONY: attack
 attack: $(WASM) ## the attack with ADDRESSES (100000), with a report
-	$(call soak,run --locked --quiet --package plainsight-soak -- attack $(ADDRESSES))
+	$(call soak,run --locked --quiet --package plainsight-load -- attack $(ADDRESSES))
 
 .PHONY: faults
 faults: $(WASM) ## the faults with more load and longer drains, with a report
-	$(call soak,run --locked --quiet --package plainsight-soak -- faults)
+	$(call soak,run --locked --quiet --package plainsight-load -- faults)

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use plainsight_integration::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::callers::{Caller, Tls, TlsVersion};
 
 use crate::places::Places;
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use plainsight_integration::exposition::{Sample, Scrape};
+use plainsight_harness::exposition::{Sample, Scrape};
 
 /// One caller on one port.
 #[derive(Debug, Clone, PartialEq)]

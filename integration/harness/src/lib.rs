@@ -3,7 +3,7 @@
 //! Tests, the demo, the bench and the soak test build on this crate. The shortest use:
 //!
 //! ```no_run
-//! use plainsight_integration::{app::App, callers::Caller, envoy::Envoy, shapes::{Mode, Port, Protocol, Sidecar}};
+//! use plainsight_harness::{app::App, callers::Caller, envoy::Envoy, shapes::{Mode, Port, Protocol, Sidecar}};
 //!
 //! # async fn example() -> anyhow::Result<()> {
 //! let app = App::start().await?;

@@ -9,10 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Reply};
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::pki;
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, Reply};
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::pki;
 
 use crate::kubernetes::Kubernetes;
 use crate::network::Namespace;

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, bail, ensure};
-use plainsight_integration::eventually::eventually;
+use plainsight_harness::eventually::eventually;
 use serde_json::Value;
 
 use crate::dashboard::{Dashboard, Query, Selection};

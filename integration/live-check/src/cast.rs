@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
+use plainsight_harness::callers::{Caller, Speaks, Tls, TlsVersion};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 

@@ -6,9 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, bail, ensure};
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::eventually;
-use plainsight_integration::ports::ReservedPort;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::ports::ReservedPort;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 

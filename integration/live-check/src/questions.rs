@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{bail, ensure};
-use plainsight_integration::eventually::DEADLINE;
+use plainsight_harness::eventually::DEADLINE;
 use tokio::time::{Instant, sleep};
 
 use crate::expected_rules::Expected;

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 
 use plainsight::metrics::LABELS;
-use plainsight_integration::app::App;
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::pki::Identity;
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::pki::Identity;
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
 /// One Envoy with its place in the cluster.

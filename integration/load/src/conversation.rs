@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use plainsight_integration::callers::{Speaks, Tls, TlsVersion};
-use plainsight_integration::eventually::in_time;
+use plainsight_harness::callers::{Speaks, Tls, TlsVersion};
+use plainsight_harness::eventually::in_time;
 
 use crate::tally::{Counts, Tally};
 use crate::wire::{Dial, End, answers, answers_until_end, echo, finish, request, send};

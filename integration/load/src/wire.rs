@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail, ensure};
-use plainsight_integration::callers::{Caller, Speaks, Tls};
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::pki::Identity;
+use plainsight_harness::callers::{Caller, Speaks, Tls};
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::pki::Identity;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 

@@ -1,10 +1,10 @@
 //! A mutual TLS peer that leaves, at any moment, is reported as nothing else.
 
-use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::eventually::{eventually, in_time};
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::shapes::{ClientSidecar, Port};
+use plainsight_harness::callers::{Caller, Speaks, Tls, TlsVersion};
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::eventually::{eventually, in_time};
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::shapes::{ClientSidecar, Port};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;

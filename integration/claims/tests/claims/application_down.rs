@@ -2,12 +2,12 @@
 //! upstream is connected, and rate and connection limits close at once. A mutual TLS peer is in the middle of its
 //! handshake then, and must not be reported. A plaintext caller is counted: STRICT would have rejected it.
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::ports::ReservedPort;
-use plainsight_integration::shapes::{Mode, Port, Protocol};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, Speaks, Tls, TlsVersion};
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::ports::ReservedPort;
+use plainsight_harness::shapes::{Mode, Port, Protocol};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -1,8 +1,8 @@
 //! Trap: reading TLS facts before the handshake caches an empty certificate and breaks RBAC behind the filter
 //! (<https://github.com/envoyproxy/envoy/issues/40179>).
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::pki::Mesh;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::pki::Mesh;
 use serde_json::{Value, json};
 
 use crate::scene::{CONNECTIONS, Scene};

@@ -1,8 +1,8 @@
 //! Handshakes that failed because of a certificate, by far the most useful of all failures: none sent, or one of a
 //! foreign authority. Envoy 1.36 has no reason left when the connection closes, so the metric stays 0 there.
 
-use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
-use plainsight_integration::pki::{Authority, Mesh};
+use plainsight_harness::callers::{Caller, Speaks, Tls, TlsVersion};
+use plainsight_harness::pki::{Authority, Mesh};
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, HANDSHAKE_FAILURES, LAST_SEEN, OVERFLOW, REQUESTS, Scene};

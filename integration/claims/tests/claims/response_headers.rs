@@ -1,8 +1,8 @@
 //! The opt-in headers for callers that STRICT would reject.
 
-use plainsight_integration::app::SET_HEADER;
-use plainsight_integration::callers::{Caller, Reply};
-use plainsight_integration::shapes::{Port, Protocol};
+use plainsight_harness::app::SET_HEADER;
+use plainsight_harness::callers::{Caller, Reply};
+use plainsight_harness::shapes::{Port, Protocol};
 use serde_json::{Value, json};
 
 use crate::scene::{HEADER, REQUESTS, Scene, application_down, plaintext_from};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use plainsight_integration::exposition::{Sample, Scrape};
+use plainsight_harness::exposition::{Sample, Scrape};
 
 use crate::kinds::{Counts, Does, KINDS, Kind};
 use crate::stage::{Stage, source};

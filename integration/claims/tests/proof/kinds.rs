@@ -1,6 +1,6 @@
 //! Every kind of caller as data: its identity, its protocol, and the counts expected before and after the switch.
 
-use plainsight_integration::callers::{Speaks, TlsVersion};
+use plainsight_harness::callers::{Speaks, TlsVersion};
 
 /// One kind of caller at one kind of port.
 pub struct Kind {

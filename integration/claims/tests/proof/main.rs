@@ -10,7 +10,7 @@ mod stage;
 mod table;
 
 use kinds::{KINDS, Verdict};
-use plainsight_integration::shapes::Mode;
+use plainsight_harness::shapes::Mode;
 use stage::{Fact, Stage};
 
 /// Callers with the verdict `reject` that STRICT serves: they hold a certificate of the mesh, but use their own TLS,

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Tls};
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::pki::{Authority, Identity, Mesh};
-use plainsight_integration::shapes::{ClientSidecar, Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, Tls};
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::pki::{Authority, Identity, Mesh};
+use plainsight_harness::shapes::{ClientSidecar, Mode, Port, Protocol, Sidecar};
 use serde_json::json;
 
 use crate::expected::CONNECTIONS;
@@ -65,7 +65,7 @@ impl Stage {
             let to = ports[kind.port as usize].address();
             let mut client =
                 ClientSidecar::new(sidecar.mesh.clone(), source(index, kind), to).unwrap();
-            if kind.speaks == plainsight_integration::callers::Speaks::Bytes {
+            if kind.speaks == plainsight_harness::callers::Speaks::Bytes {
                 client = client.carrying_bytes();
             }
             let running = Envoy::start(&client).await.unwrap();

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::Context;
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::eventually;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::eventually;
 
 use super::OUTSIDE;
 use crate::network::Namespace;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use plainsight_integration::eventually::eventually;
+use plainsight_harness::eventually::eventually;
 use serde_json::{Value, json};
 
 use super::OUTSIDE;
@@ -44,7 +44,7 @@ impl Registry {
         )?;
         let layout = folder.join("image");
         let output = Command::new(root().join("image/build"))
-            .arg(plainsight_integration::module_path()?)
+            .arg(plainsight_harness::module_path()?)
             .arg(&layout)
             .output()
             .context("image/build: cannot be run")?;

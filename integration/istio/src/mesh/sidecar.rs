@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
-use plainsight_integration::eventually::eventually;
+use plainsight_harness::eventually::eventually;
 
 use super::control_plane::XDS_PORT;
 use super::{Mesh, OUTSIDE, POD};
@@ -132,8 +132,8 @@ impl Sidecar {
     }
 }
 
-fn plain() -> plainsight_integration::callers::Caller {
-    plainsight_integration::callers::Caller::http1(&OUTSIDE.to_string())
+fn plain() -> plainsight_harness::callers::Caller {
+    plainsight_harness::callers::Caller::http1(&OUTSIDE.to_string())
 }
 
 /// Istio's own iptables, as istio-init runs it. The proxy's user is root: the namespace belongs to the

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use plainsight_integration::callers::{Caller, Tls, TlsVersion};
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::pki::{Authority, Identity};
-use plainsight_istio_test::mesh::{Port, caller_address};
-use plainsight_istio_test::stage::Stage;
+use plainsight_harness::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::pki::{Authority, Identity};
+use plainsight_istio::mesh::{Port, caller_address};
+use plainsight_istio::stage::Stage;
 use serde_json::Value;
 
 use crate::kinds::{Kind, Over};

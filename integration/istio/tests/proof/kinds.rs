@@ -1,7 +1,7 @@
 //! Every kind of caller, as data.
 
-use plainsight_integration::callers::{Speaks, TlsVersion};
-use plainsight_istio_test::mesh::Port;
+use plainsight_harness::callers::{Speaks, TlsVersion};
+use plainsight_istio::mesh::Port;
 
 use Over::*;
 use Port::{Auto, Http, Tcp, Undeclared};

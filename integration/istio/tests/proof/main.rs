@@ -9,8 +9,8 @@ mod table;
 
 use callers::{Callers, Fact, Verdict, handshake_failures, verdict};
 use kinds::{Kind, Said, kinds};
-use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::mesh::Port;
+use plainsight_harness::eventually::eventually;
+use plainsight_istio::mesh::Port;
 
 /// Verdict `reject`, but served under STRICT: callers with a mesh certificate whose own TLS PERMISSIVE passes through.
 /// STRICT terminates that TLS and accepts the certificate.
@@ -92,7 +92,7 @@ async fn every_verdict_comes_true_with_istiods_own_listeners() {
 
     callers
         .stage
-        .declare(plainsight_istio_test::strict::NAMESPACE, Port::Http, false)
+        .declare(plainsight_istio::strict::NAMESPACE, Port::Http, false)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     let strict = ask_all(&callers, &kinds).await;

@@ -2,7 +2,7 @@
 
 use crate::callers::{Fact, Verdict};
 use crate::kinds::{Kind, Said};
-use plainsight_istio_test::mesh::Port;
+use plainsight_istio::mesh::Port;
 
 pub struct Row<'a> {
     pub kind: &'a Kind,

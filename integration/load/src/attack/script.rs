@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use plainsight_integration::callers::{Speaks, Tls, TlsVersion};
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::pki::Identity;
+use plainsight_harness::callers::{Speaks, Tls, TlsVersion};
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::pki::Identity;
 
 use super::attacker;
 use crate::conversation::{Conversation, Ports};

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, ensure};
-use plainsight_integration::callers::{Caller, Speaks};
-use plainsight_integration::eventually::eventually;
-use plainsight_integration::exposition::{Sample, Scrape};
-use plainsight_integration::pki::{Authority, Identity};
+use plainsight_harness::callers::{Caller, Speaks};
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::exposition::{Sample, Scrape};
+use plainsight_harness::pki::{Authority, Identity};
 use tokio::task::JoinSet;
 
 use crate::conversation::Ports;
