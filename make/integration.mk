@@ -1,7 +1,9 @@
 # The filter in real Envoys: all claims and the proof, against the newest and the oldest Envoy of Istio's supported
 # releases, and on demand against all of them.
 
-ENVOY_ALL := $(ENVOY_OLDEST) 1.37.0 1.38.2 1.39.3 $(ENVOY_NEWEST)
+ENVOY_ALL := $(shell sed -n 's/^\([0-9.]*\) .*/\1/p' integration/envoy-versions)
+ENVOY_OLDEST := $(firstword $(ENVOY_ALL))
+ENVOY_NEWEST := $(lastword $(ENVOY_ALL))
 
 # $(call integration,VERSION,CARGO TEST ARGUMENTS): the suite against one Envoy.
 define integration
