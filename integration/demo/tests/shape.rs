@@ -95,5 +95,5 @@ fn every_chain_of_the_example_begins_with_plainsight_and_every_connection_manage
 
 #[test]
 fn the_examples_stats_are_those_of_a_stock_sidecar() {
-    assert_eq!(example()["stats_config"], stats_config(&[]));
+    assert_eq!(example()["stats_config"], stats_config());
 }
