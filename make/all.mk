@@ -1,7 +1,7 @@
 # The two lists that CI runs, named one by one: a target is in them or says why it is not.
 
 LINTS := lint-unit lint-shell lint-lists lint-gen lint-bench lint-grafana lint-istio lint-prometheus
-TESTS := test-unit test-gen test-wasm-host test-integration test-integration-oldest test-demo test-prometheus test-live \
+TESTS := test-unit test-gen test-wasm-host test-integration test-integration-oldest test-demo test-prometheus \
 	test-grafana test-image test-bench test-soak test-attack test-faults
 
 # .ci/run runs these where there is Go: they build istiod.

@@ -16,14 +16,16 @@ use crate::callers::{CAST, Home};
 use crate::kube_state_metrics::KubeStateMetrics;
 use crate::{rules, table};
 
-/// Who stands in the way, by the rules.
-const BLOCKING: &str = r#"plainsight:caller:blocking{window="1h"}"#;
+const SCRAPE: &str = include_str!("../../../envoy-config/prometheus/prometheus.yml");
+
+/// Who blocks STRICT, by the rules.
+const BLOCKING: &str = r#"plainsight:caller:last_seen_timestamp_seconds{strict="reject"}"#;
 
 const TO_TRY: [(&str, &str); 3] = [
     ("who STRICT would break", BLOCKING),
     (
-        "whether the namespace is ready, probes and scrapes left out",
-        r#"plainsight:namespace:ready{window="1h",counted="app"}"#,
+        "how many of them block the namespace, probes and scrapes left out",
+        r#"plainsight:namespace:blocking_callers{window="1h",counted="app"}"#,
     ),
     (
         "seconds since each of them was last there",
@@ -32,7 +34,7 @@ const TO_TRY: [(&str, &str); 3] = [
 ];
 
 /// Who holds which address, by the rules.
-const HOLDERS: &str = "plainsight:address:holder_since_timestamp_seconds";
+const HOLDERS: &str = "plainsight:address:caller";
 
 /// A running Prometheus that scrapes the server's sidecar; it ends when dropped.
 pub struct Prometheus {
@@ -59,7 +61,7 @@ impl Prometheus {
         std::fs::write(folder.path().join("rules.yml"), rules::at_demo_pace()?)?;
         std::fs::write(
             folder.path().join("prometheus.yml"),
-            configuration(envoy, names.address()).to_string(),
+            configuration(envoy, names.address())?.to_string(),
         )?;
         let log = std::fs::File::create(folder.path().join("log"))?;
         // Should this process be killed, the kernel ends its child: setpriv(1), --pdeathsig.
@@ -191,21 +193,31 @@ fn log_tail(folder: &TempDir) -> String {
     lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
-fn configuration(envoy: SocketAddr, names: SocketAddr) -> Value {
-    json!({
-        "global": {"scrape_interval": "1s", "scrape_timeout": "1s"},
-        "rule_files": ["rules.yml"],
-        "scrape_configs": [
-            {
-                "job_name": "plainsight",
-                "metrics_path": "/stats/prometheus",
-                // What Kubernetes service discovery would attach.
-                "static_configs": [{"targets": [envoy.to_string()], "labels": {"namespace": "shop", "pod": "orders-1"}}],
-            },
-            // honor_labels: `pod` is the pod that a series speaks of, not the one that was scraped.
-            {"job_name": "kube-state-metrics", "honor_labels": true, "static_configs": [{"targets": [names.to_string()]}]},
-        ],
-    })
+/// The shipped jobs, scraped every second. Debian's Prometheus has no Kubernetes discovery: the targets and the labels that
+/// it would attach are written down here.
+fn configuration(envoy: SocketAddr, names: SocketAddr) -> anyhow::Result<Value> {
+    let mut configuration: Value = serde_yaml_ng::from_str(SCRAPE)?;
+    configuration["global"] = json!({"scrape_interval": "1s", "scrape_timeout": "1s"});
+    configuration["rule_files"] = json!(["rules.yml"]);
+    for job in configuration["scrape_configs"]
+        .as_array_mut()
+        .context("prometheus.yml: scrape_configs: expected a list")?
+    {
+        let targets = match job["job_name"].as_str() {
+            Some("plainsight-sidecars") => {
+                json!([{"targets": [envoy.to_string()], "labels": {"namespace": "shop", "pod": "orders-1"}}])
+            }
+            Some("kube-state-metrics") => json!([{"targets": [names.to_string()]}]),
+            other => bail!("prometheus.yml: scrape_configs: a job without targets here: {other:?}"),
+        };
+        let job = job
+            .as_object_mut()
+            .context("prometheus.yml: scrape_configs: expected objects")?;
+        job.remove("kubernetes_sd_configs");
+        job.remove("relabel_configs");
+        job.insert("static_configs".to_owned(), targets);
+    }
+    Ok(configuration)
 }
 
 /// Percent-encoded for a query string: everything but unreserved characters (RFC 3986, section 2.3).

@@ -21,7 +21,7 @@ fn assert_failed_with(output: &Output, expected: &[&str]) {
 }
 
 /// A demo that keeps running; killed when a test ends early.
-struct Kept(Child);
+pub struct Kept(Child);
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -32,7 +32,7 @@ impl Drop for Kept {
 
 impl Kept {
     /// Starts it and returns what it printed up to its last line.
-    fn start() -> (Self, String) {
+    pub fn start() -> (Self, String) {
         let mut command = demo();
         command
             .env("KEEP", "1")

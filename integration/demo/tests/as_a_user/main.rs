@@ -2,6 +2,7 @@
 
 mod answer;
 mod life;
+mod rules;
 
 use std::process::Command;
 
