@@ -16,7 +16,7 @@ use crate::process::Process;
 /// A running Prometheus. Dropping it kills the process.
 pub struct Prometheus {
     process: Process,
-    address: SocketAddr,
+    api: Api,
     _folder: TempDir,
     _port: ReservedPort,
 }
@@ -51,10 +51,36 @@ impl Prometheus {
             .await?;
         Ok(Self {
             process,
-            address,
+            api: Api::at(address),
             _folder: folder,
             _port: port,
         })
+    }
+
+    /// Its log so far.
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+}
+
+impl std::ops::Deref for Prometheus {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
+    }
+}
+
+/// The query API of a Prometheus.
+#[derive(Debug, Clone, Copy)]
+pub struct Api {
+    address: SocketAddr,
+}
+
+impl Api {
+    /// The API of the Prometheus that listens on `address`.
+    pub fn at(address: SocketAddr) -> Self {
+        Self { address }
     }
 
     /// Its listening address.
@@ -68,21 +94,6 @@ impl Prometheus {
     /// Prometheus rejects the query; its answer is in the message.
     pub async fn query(&self, expression: &str) -> anyhow::Result<Vec<Row>> {
         let path = format!("query?query={}", percent_encoded(expression));
-        rows(&self.get(&path).await?).with_context(|| expression.to_owned())
-    }
-
-    /// The series of a range query; each has its last value.
-    ///
-    /// # Errors
-    /// As [`Prometheus::query`].
-    pub async fn query_range(
-        &self,
-        expression: &str,
-        start: f64,
-        end: f64,
-    ) -> anyhow::Result<Vec<Row>> {
-        let query = percent_encoded(expression);
-        let path = format!("query_range?query={query}&start={start}&end={end}&step=1");
         rows(&self.get(&path).await?).with_context(|| expression.to_owned())
     }
 
@@ -106,7 +117,7 @@ impl Prometheus {
     /// Polls a query until `check` passes.
     ///
     /// # Errors
-    /// The last error of `check`, with the rows and the log's tail.
+    /// The last error of `check`, with the rows.
     pub async fn until<T>(
         &self,
         what: &str,
@@ -119,12 +130,6 @@ impl Prometheus {
             check(&rows).with_context(|| format!("{expression}: {rows:?}"))
         })
         .await
-        .with_context(|| self.process.log_tail())
-    }
-
-    /// Its log so far.
-    pub fn log(&self) -> String {
-        self.process.log()
     }
 }
 
@@ -154,16 +159,13 @@ fn rows(data: &Value) -> anyhow::Result<Vec<Row>> {
     let result = &data["result"];
     match data["resultType"].as_str() {
         Some("scalar") => Ok(vec![row(&Value::Object(Default::default()), result)?]),
-        Some("vector" | "matrix") => result
+        Some("vector") => result
             .as_array()
             .into_iter()
             .flatten()
-            .map(|series| {
-                let last = series["values"].as_array().and_then(|values| values.last());
-                row(&series["metric"], last.unwrap_or(&series["value"]))
-            })
+            .map(|series| row(&series["metric"], &series["value"]))
             .collect(),
-        other => bail!("prometheus: result: expected a vector, matrix or scalar, got {other:?}"),
+        other => bail!("prometheus: result: expected a vector or a scalar, got {other:?}"),
     }
 }
 
@@ -177,13 +179,11 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn every_kind_of_answer_is_rows_with_labels_and_the_last_value() {
+    fn vectors_and_scalars_are_rows() {
         let vector = json!({"resultType": "vector", "result": [{"metric": {"a": "b"}, "value": [1, "2.5"]}]});
         let found = rows(&vector).unwrap();
         assert_eq!((found[0].label("a"), found[0].label("c")), ("b", ""));
         assert_eq!(found[0].value, 2.5);
-        let matrix = json!({"resultType": "matrix", "result": [{"metric": {}, "values": [[1, "2"], [2, "3"]]}]});
-        assert_eq!(rows(&matrix).unwrap()[0].value, 3.0);
         let scalar = json!({"resultType": "scalar", "result": [1, "4"]});
         assert_eq!(rows(&scalar).unwrap()[0].value, 4.0);
         let error = rows(&json!({"resultType": "string"})).unwrap_err();
