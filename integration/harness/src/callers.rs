@@ -201,7 +201,7 @@ impl Caller {
     /// # Errors
     /// The connection failed, it is not HTTP/2, or a request was not successful.
     pub async fn call_at_once(&self, to: SocketAddr, requests: u32) -> anyhow::Result<()> {
-        let connection = self.connect(to).await?;
+        let mut connection = self.connect(to).await?;
         let replies = in_time(
             "caller: requests at once",
             connection.requests_at_once(requests),

@@ -31,6 +31,7 @@ pub mod pki;
 pub mod ports;
 pub mod process;
 pub mod prometheus;
+pub mod proof;
 pub mod shapes;
 
 use std::path::PathBuf;

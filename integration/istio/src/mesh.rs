@@ -146,7 +146,19 @@ impl Mesh {
     /// The caller's error.
     pub async fn call(&self, caller: &Caller, to: SocketAddr) -> anyhow::Result<Reply> {
         let caller = caller.clone();
-        self.outside.run(async move { caller.call(to).await }).await
+        self.outside(async move { caller.call(to).await }).await
+    }
+
+    /// Runs `work` outside the workload's pod, where the addresses of callers are.
+    ///
+    /// # Errors
+    /// The error of `work`.
+    pub async fn outside<T, F>(&self, work: F) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    {
+        self.outside.run(work).await
     }
 
     /// What the sidecar shows Prometheus, on the port that is never captured.

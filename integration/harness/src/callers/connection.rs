@@ -124,7 +124,7 @@ impl Connection {
     ///
     /// # Errors
     /// Not an HTTP/2 connection, or it broke.
-    pub async fn requests_at_once(&self, requests: u32) -> anyhow::Result<Vec<Reply>> {
+    pub async fn requests_at_once(&mut self, requests: u32) -> anyhow::Result<Vec<Reply>> {
         let Speaking::Http2(sender, _) = &self.speaking else {
             bail!("caller: concurrent requests: not HTTP/2");
         };
