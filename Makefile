@@ -1,17 +1,336 @@
-# Every task a person runs. `make help` lists them; each part keeps its targets in make/<part>.mk.
+# Every task a person runs; `make help` lists them. Parts of a task have no target of their own: `make test ONLY=unit,cli`.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
 
-ENVOY_NEWEST := 1.40.0
-ENVOY_OLDEST := 1.36.2
-
-# Here and not in make/build.mk: make reads the files of make/ in turn, and a target's prerequisites at once.
+# The Envoys that supported Istio releases use; integration/envoys says which one belongs to which.
+ENVOYS := $(shell sed -n 's/^\([0-9.]*\) .*/\1/p' integration/envoys)
+OLDEST := $(firstword $(ENVOYS))
+NEWEST := $(lastword $(ENVOYS))
 WASM := dist/plainsight.wasm
+# Empty: all parts of a task. Else some of them, separated by commas.
+ONLY ?=
+comma := ,
 
-include $(sort $(wildcard make/*.mk))
+# $(call parts,TASK,PARTS): runs each part of a task in turn, or those of ONLY. The first that fails ends it.
+define parts
+@for part in $(if $(ONLY),$(subst $(comma), ,$(ONLY)),$(2)); do \
+	case " $(2) " in *" $$part "*) ;; *) echo "$(1): ONLY: $$part: not one of: $(2)" >&2; exit 1 ;; esac; \
+	echo "== $(1) $$part $$(date -u +%H:%M:%S)"; \
+	$(MAKE) $(1)/$$part ONLY= || { echo "== $(1) $$part FAILED $$(date -u +%H:%M:%S)" >&2; exit 1; }; \
+done; echo "== $(1) done $$(date -u +%H:%M:%S)"
+endef
+
+# $(call envoy,VERSION): the environment of a test with a real Envoy.
+envoy = ulimit -n "$$(ulimit -Hn)"; envoy=$$(tools/setup envoy $(1)); \
+	PLAINSIGHT_ENVOY=$$envoy PLAINSIGHT_WASM=$(abspath $(WASM)) PLAINSIGHT_BENCH_FILTERS=$(abspath dist/bench)
 
 .PHONY: help
-help: ## list the tasks
-	@awk -F ':.*## ' '/^[a-zA-Z0-9_-]+:.*## /{printf "  %-24s %s\n", $$1, $$2}' $(MAKEFILE_LIST) | sort
+help: ## this list
+	@awk '/^## /{print "\n" substr($$0, 4)} /^[a-z-]+:.*## /{split($$0, a, ":.*## "); printf "  %-12s %s\n", a[1], a[2]}' Makefile
+
+## Start here
+
+.PHONY: demo
+demo: $(WASM) ## who would break under STRICT, on real Envoys and a real Prometheus; KEEP=1 keeps them running
+	@case "$(KEEP)" in ''|0|1) ;; *) echo "demo: KEEP: expected 1 or nothing, got: $(KEEP)" >&2; exit 1 ;; esac
+	@tools/setup apt prometheus
+	@echo "demo: building it (a few minutes the first time)"
+	@cargo build --quiet --locked --package plainsight-demo --package plainsight-cli
+	@$(call envoy,$(NEWEST)) KEEP='$(KEEP)' exec cargo run --quiet --locked --package plainsight-demo
+
+TESTS := unit wasm-host claims claims-oldest load cli prometheus grafana image bench demo
+.PHONY: test
+test: ## every test that needs no Go; ONLY=unit,wasm-host,claims,claims-oldest,load,cli,prometheus,grafana,image,bench,demo
+	$(call parts,test,$(TESTS))
+
+LINTS := rust shell gen grafana prometheus chart
+.PHONY: lint
+lint: ## every lint; ONLY=rust,shell,gen,grafana,prometheus,chart
+	$(call parts,lint,$(LINTS))
+
+ISTIO_TESTS := chart workflows istio
+.PHONY: test-istio
+test-istio: ## the tests that need Go and root: the chart with Helm, verdicts and delivery with real istiod; ONLY=chart,workflows,istio
+	$(call parts,test-istio,$(ISTIO_TESTS))
+
+## Build
+
+.PHONY: build
+build: $(WASM) ## the module, dist/plainsight.wasm; CHECK=1 builds it in two more folders and compares the bytes
+	@echo "build: $(WASM): $$(stat -c %s $(WASM)) bytes"
+	@[ "$(CHECK)" != 1 ] || tools/build-twice
+
+# A file target: whatever needs the module depends on it, and nothing is built twice.
+$(WASM): Cargo.toml Cargo.lock .cargo/config.toml tools/build-wasm $(shell find src -name '*.rs')
+	@tools/build-wasm $@
+
+.PHONY: image
+image: $(WASM) ## the OCI image, dist/image, without a daemon; prints its digest
+	@tools/setup apt umoci skopeo
+	@digest=$$(tools/image/build $(WASM) dist/image); echo "$$digest" >dist/image.digest; \
+	echo "image: dist/image: $$digest"; \
+	echo "image: push it: skopeo copy oci:dist/image:plainsight docker://REGISTRY/plainsight:VERSION"
+
+CHART := envoy-config/chart
+# Go programs are built from a go.mod with `tool` lines; the folder is named after all that decides the result.
+go_programs = $${PLAINSIGHT_CACHE:-$$HOME/.cache/plainsight}/go/$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | sha256sum | cut -c1-16)
+ISTIO_PROGRAMS = $(call go_programs,istio,integration/istio/go)
+HELM_PROGRAMS = $(call go_programs,helm,tools/helm)
+# Helm logs each link in files/ that it follows.
+QUIET_HELM = "$(HELM_PROGRAMS)/helm" 2> >(grep -v 'found symbolic link' >&2)
+
+.PHONY: helm
+helm:
+	@tools/build-go tools/helm "$(HELM_PROGRAMS)"
+
+.PHONY: chart
+chart: helm ## the chart with the rules and the dashboard in it, dist/plainsight-VERSION.tgz (Go)
+	@mkdir -p dist
+	@$(QUIET_HELM) package $(CHART) --destination dist
+
+.PHONY: manifests
+manifests: helm ## the chart rendered to dist/manifests, for those without Helm: VALUES=FILE [NAMESPACE=monitoring] (Go)
+	@test -n "$(VALUES)" || { echo "manifests: VALUES: not set: make manifests VALUES=values.yaml" >&2; exit 1; }
+	@rm -rf dist/manifests
+	@$(QUIET_HELM) template plainsight $(CHART) --namespace $(or $(NAMESPACE),monitoring) --values $(VALUES) --output-dir dist/manifests
+
+.PHONY: sbom
+sbom: ## the module's crates and licences, dist/sbom.cdx.json (CycloneDX)
+	@cargo cyclonedx --version >/dev/null 2>&1 || cargo install --locked --quiet cargo-cyclonedx --version 0.5.9
+	@cargo cyclonedx --quiet --format json --target wasm32-unknown-unknown --override-filename sbom.cdx
+	@mkdir -p dist && mv sbom.cdx.json dist/sbom.cdx.json && git clean --quiet --force -- '*/sbom.cdx.json'
+	@echo "sbom: dist/sbom.cdx.json: $$(grep -c '"purl"' dist/sbom.cdx.json) packages"
+
+.PHONY: gen
+gen: ## what is generated and committed: tables of the documentation, the dashboard, the command's schema
+	@cargo run --locked --quiet --package plainsight-gen
+	@$(MAKE) gen/grafana
+	@UPDATE_SCHEMA=1 cargo test --locked --quiet --package plainsight-cli --test schema the_published_schema
+
+## By hand: they take long, or need a quiet machine
+
+ROUNDS ?= 15
+SIZES ?= 50,200,500
+.PHONY: bench
+bench: $(WASM) bench-filters ## what the filter costs, against the goals; [ROUNDS=15] [ONLY=http1,memory] [BEFORE=old.wasm]
+	@tools/setup apt wrk nghttp2-client
+	@cargo build --locked --release --package plainsight-bench
+	@$(call envoy,$(NEWEST)) cargo run --locked --quiet --release --package plainsight-bench -- \
+		--rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(if $(BEFORE),--before $(BEFORE))
+
+.PHONY: bench-rules
+bench-rules: ## what the rules cost Prometheus, for SIZES=50,200,500 workloads of 2 pods; half an hour
+	@tools/setup apt prometheus python3-yaml
+	@mkdir -p out
+	@/usr/bin/python3 integration/rules-bench/bench.py --sizes $(SIZES) --out out/rules-bench.md
+
+.PHONY: bench-cli
+bench-cli: ## what the command needs for 500 workloads and 25,000 callers
+	@tools/setup apt prometheus
+	cargo bench --locked --package plainsight-cli
+
+MINUTES ?= 10
+ADDRESSES ?= 100000
+CASES ?= 1000000
+SEED ?= 1
+STRESSES := soak attack faults hostile
+.PHONY: stress
+stress: ## the large runs of docs/reliability.md; ONLY=soak,attack,faults,hostile [MINUTES=10] [ADDRESSES=100000] [CASES=1000000]
+	$(call parts,stress,$(STRESSES))
+
+SECONDS ?= 60
+.PHONY: fuzz
+fuzz: ## every parser for SECONDS=60 seconds; needs a nightly Rust
+	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz --version 0.13.2
+	@for target in $(patsubst integration/fuzz/fuzz_targets/%.rs,%,$(wildcard integration/fuzz/fuzz_targets/*.rs)); do \
+		echo "fuzz: $$target, $(SECONDS) s"; \
+		cargo +nightly fuzz run --fuzz-dir integration/fuzz $$target -- \
+			-max_total_time=$(SECONDS) -max_len=4096 -verbosity=0 -print_final_stats=1; \
+	done
+
+.PHONY: mutants
+mutants: ## changes src/ in one place at a time and lists what no unit test notices; [FILE=src/worker.rs]
+	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants --version 27.1.0
+	cargo mutants --package plainsight $(if $(FILE),--file $(FILE))
+
+DOCS := proof istio-proof matrix dashboard report
+.PHONY: docs
+docs: ## pages that tests write; ONLY=proof,istio-proof,matrix,dashboard,report
+	$(call parts,docs,$(DOCS))
+
+# Parts of lint
+
+.PHONY: lint/rust lint/shell lint/gen lint/grafana lint/prometheus lint/chart
+lint/rust:
+	@tools/setup wasm-target
+	cargo fmt --all --check
+	cargo fmt --manifest-path integration/bench/filters/Cargo.toml --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	cargo clippy --locked --package plainsight --lib --target wasm32-unknown-unknown -- -D warnings
+	RUSTDOCFLAGS=-Dwarnings cargo doc --locked --no-deps --package plainsight --package plainsight-cli
+
+lint/shell:
+	@tools/setup apt shellcheck
+	shellcheck $$(git grep -lE '^#!.*\b(ba)?sh$$')
+
+lint/gen:
+	@cargo run --locked --quiet --package plainsight-gen -- --check
+
+lint/grafana:
+	@$(MAKE) gen/grafana-built
+	@node $(GRAFANA)/build/src/lint.js
+
+# Debian's Prometheus has no Kubernetes discovery and refuses the word, so another discovery is checked in its place.
+lint/prometheus:
+	@tools/setup apt prometheus python3-yaml
+	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; cp $(PROMETHEUS)/*.yml "$$work"; \
+	sed -i 's/kubernetes_sd_configs:/dns_sd_configs:/; s/- role: \(pod\|endpoints\)$$/- names: [\1]/' "$$work/prometheus.yml"; \
+	promtool check config "$$work/prometheus.yml"
+	@/usr/bin/python3 $(PROMETHEUS)/check-alerts.py
+
+lint/chart:
+	cargo test --locked --package plainsight-istio --test files --lib
+
+# Parts of test
+
+.PHONY: $(TESTS:%=test/%)
+test/unit:
+	cargo test --locked --package plainsight --package plainsight-gen
+
+test/wasm-host: $(WASM)
+	PLAINSIGHT_WASM=$(abspath $(WASM)) cargo test --locked --package plainsight-wasm-host
+
+test/claims: $(WASM)
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-claims
+
+test/claims-oldest: $(WASM)
+	$(call envoy,$(OLDEST)) cargo test --locked --package plainsight-claims
+
+test/load: $(WASM)
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-load
+
+test/cli:
+	@tools/setup apt prometheus chromium
+	cargo test --locked --package plainsight-cli
+
+test/prometheus:
+	@tools/setup apt prometheus
+	@promtool test rules $(PROMETHEUS)/tests/*.yml
+
+test/grafana:
+	@$(MAKE) gen/grafana-built
+	@node --test $(GRAFANA)/build/test/*.test.js
+
+test/image: $(WASM)
+	@tools/setup apt docker-registry umoci skopeo
+	PLAINSIGHT_WASM=$(WASM) python3 tools/image/test_image.py
+
+test/bench: $(WASM) bench-filters
+	@tools/setup apt wrk nghttp2-client
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-bench
+
+test/demo: $(WASM)
+	@tools/setup apt prometheus
+	@cargo build --quiet --locked --package plainsight-cli
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-demo
+
+# Parts of test-istio
+
+go_module = $$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
+CHART_TEST = PLAINSIGHT_ISTIO_API_OLDEST="$(call go_module,istio.io/api@v1.27.3)" \
+	PLAINSIGHT_ISTIO_API_NEWEST="$(call go_module,istio.io/api@v1.31.1)" \
+	PLAINSIGHT_OPERATOR="$(call go_module,github.com/prometheus-operator/prometheus-operator@v0.85.0)" \
+	PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
+	cargo test --locked --package plainsight-istio
+
+.PHONY: $(ISTIO_TESTS:%=test-istio/%) chart-golden
+# GOLDEN=write writes the golden files of integration/istio/charts.
+test-istio/chart: chart
+	@PLAINSIGHT_GOLDEN=$(GOLDEN) $(CHART_TEST) --test chart --test apis
+
+test-istio/workflows:
+	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
+
+RUN_ISTIO = PLAINSIGHT_ISTIO="$(ISTIO_PROGRAMS)" PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" \
+	PLAINSIGHT_BOOTSTRAP="$$(cd integration/istio/go && go list -m -f '{{.Dir}}' istio.io/istio)/tools/packaging/common/envoy_bootstrap.json" \
+	PLAINSIGHT_ENVOY="$$(tools/setup envoy $(NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" integration/istio/run
+
+.PHONY: istio-programs
+istio-programs: helm
+	@tools/build-go integration/istio/go "$(ISTIO_PROGRAMS)"
+	@tools/setup apt docker-registry iproute2 iptables skopeo umoci util-linux
+
+test-istio/istio: istio-programs $(WASM)
+	@$(RUN_ISTIO)
+
+# Parts of stress and docs, and what they need
+
+PROMETHEUS := envoy-config/prometheus
+
+# The SDK's empty filter, which plainsight is compared with.
+.PHONY: bench-filters $(STRESSES:%=stress/%) stress/soak-bare $(DOCS:%=docs/%)
+bench-filters:
+	@tools/setup wasm-target
+	@target="$${CARGO_TARGET_DIR:-target}/bench-filters"; \
+	cargo build --locked --quiet --release --manifest-path integration/bench/filters/Cargo.toml \
+		--target wasm32-unknown-unknown --target-dir "$$target"; \
+	mkdir -p dist/bench; cp "$$target"/wasm32-unknown-unknown/release/bench_empty.wasm dist/bench/
+
+stress/soak: $(WASM)
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- soak $(MINUTES)
+
+# The same load on an Envoy without plainsight, to compare the memory.
+stress/soak-bare: $(WASM)
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- soak-bare $(MINUTES)
+
+stress/attack: $(WASM)
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- attack $(ADDRESSES)
+
+stress/faults: $(WASM)
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- faults
+
+stress/hostile: $(WASM)
+	PLAINSIGHT_WASM=$(abspath $(WASM)) cargo run --locked --quiet --package plainsight-wasm-host --bin hostile -- $(CASES) $(SEED)
+
+docs/proof: $(WASM)
+	@$(call envoy,$(NEWEST)) PLAINSIGHT_PROOF="$(CURDIR)/docs/proof.md" \
+		cargo test --locked --package plainsight-claims --test proof -- --nocapture
+
+docs/istio-proof: istio-programs $(WASM)
+	@PLAINSIGHT_ISTIO_PROOF=$(CURDIR)/docs/istio-proof.md $(RUN_ISTIO) --test proof
+
+docs/matrix: $(WASM)
+	@integration/run-matrix docs/matrix.md "$(CURDIR)/$(WASM)" $(ENVOYS)
+
+docs/dashboard:
+	@tools/setup apt prometheus
+	@$(MAKE) gen/grafana-built
+	@node $(GRAFANA)/build/src/live.js docs/dashboard.svg
+
+docs/report:
+	@tools/setup apt prometheus chromium
+	cargo test --locked --package plainsight-cli --test page -- --ignored picture
+
+# The dashboard's source
+
+GRAFANA := tools/grafana
+
+# npm writes this file last. A fresh Debian has neither Node nor npm; ones from elsewhere are left alone.
+$(GRAFANA)/node_modules/.package-lock.json: $(GRAFANA)/package.json $(GRAFANA)/package-lock.json
+	@command -v npm >/dev/null || tools/setup apt nodejs npm
+	@echo "grafana: installing the SDK and the compiler from package-lock.json"
+	@cd $(GRAFANA) && npm ci --ignore-scripts --no-audit --no-fund --silent
+	@touch $@
+
+$(GRAFANA)/build/.compiled: $(GRAFANA)/node_modules/.package-lock.json $(GRAFANA)/tsconfig.json $(wildcard $(GRAFANA)/src/*.ts $(GRAFANA)/src/*/*.ts $(GRAFANA)/test/*.ts)
+	@rm -rf $(GRAFANA)/build
+	@cd $(GRAFANA) && node node_modules/typescript/bin/tsc -p .
+	@touch $@
+
+.PHONY: gen/grafana gen/grafana-built
+gen/grafana-built: $(GRAFANA)/build/.compiled
+gen/grafana: gen/grafana-built
+	@node $(GRAFANA)/build/src/generate.js

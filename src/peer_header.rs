@@ -27,9 +27,18 @@ pub fn for_principal(principal: &str) -> Rc<str> {
 }
 
 fn item(security: ConnectionSecurity, strict: Strict, parameter: &str, value: &str) -> Rc<str> {
-    let mut out = [security.as_str(), ";strict=", strict.as_str()].concat();
-    if !value.is_empty() {
-        out.extend([";", parameter, "=\""]);
+    if value.is_empty() {
+        return [security.as_str(), ";strict=", strict.as_str()]
+            .concat()
+            .into();
+    }
+    let mut out = String::with_capacity(value.len().saturating_add(48));
+    let begin = [security.as_str(), ";strict=", strict.as_str()];
+    out.extend(begin.into_iter().chain([";", parameter, "=\""]));
+    let plain = |byte: u8| (b' '..=b'~').contains(&byte) && !matches!(byte, b'"' | b'\\');
+    if value.bytes().all(plain) {
+        out.push_str(value);
+    } else {
         for part in utf8_percent_encode(value, UNPRINTABLE) {
             for character in part.chars() {
                 if matches!(character, '"' | '\\') {
@@ -38,8 +47,8 @@ fn item(security: ConnectionSecurity, strict: Strict, parameter: &str, value: &s
                 out.push(character);
             }
         }
-        out.push('"');
     }
+    out.push('"');
     out.into()
 }
 

@@ -12,7 +12,7 @@ use crate::metrics::{
 use crate::security::ConnectionSecurity;
 use crate::traffic::Traffic;
 use rustc_hash::FxHashMap;
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
 /// The id of a metric that is defined when it is first needed.
@@ -37,6 +37,8 @@ impl LazyMetric {
 #[derive(Debug)]
 pub struct PeerSeries {
     labels: PeerLabels,
+    /// The header of a named caller. Beyond the limits many callers share a series.
+    header: OnceCell<Rc<str>>,
     connections: LazyMetric,
     last_seen: LazyMetric,
     /// Without `traffic`, then one for each of its values.
@@ -56,6 +58,7 @@ impl PeerSeries {
     fn new(labels: PeerLabels) -> PeerSeries {
         PeerSeries {
             labels,
+            header: OnceCell::new(),
             connections: LazyMetric::default(),
             last_seen: LazyMetric::default(),
             requests: LazyMetric::default(),
@@ -70,6 +73,14 @@ impl PeerSeries {
 
     fn is_mutual_tls(&self) -> bool {
         self.labels.peer == ConnectionSecurity::MutualTls
+    }
+
+    /// The header of the caller, made once if the series is its own.
+    pub fn caller_header(&self, make: impl FnOnce() -> Rc<str>) -> Rc<str> {
+        if self.labels.is_overflow() {
+            return make();
+        }
+        Rc::clone(self.header.get_or_init(make))
     }
 
     /// A connection closed.

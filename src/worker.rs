@@ -129,9 +129,10 @@ impl<H: Host> Worker<H> {
             }
             self.series.find_or_add(&mut self.access, labels)
         });
+        let header = series.caller_header(|| peer_header::for_caller(security, strict, source_ip));
         Peer {
             series,
-            header: peer_header::for_caller(security, strict, source_ip),
+            header,
             security,
             strict,
         }

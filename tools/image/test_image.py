@@ -166,29 +166,6 @@ class TheImage(unittest.TestCase):
         self.assertEqual(labels["org.opencontainers.image.licenses"], "Apache-2.0")
         self.assertEqual(manifest["annotations"], labels)
 
-    def test_the_dockerfile_copies_the_module_to_the_same_place(self):
-        instructions = [line for line in (IMAGE / "Dockerfile").read_text().splitlines() if line and line[0] != "#"]
-        self.assertEqual(instructions[0], "FROM scratch")
-        self.assertEqual(instructions[-1], f"COPY plainsight.wasm /{AGENT_FILE}")
-
-    def test_the_bill_of_materials_names_every_crate_of_the_module(self):
-        _, _, layers = self.pulled()
-        bill = json.loads(self.files(layers[-1])["plainsight.spdx.json"])
-        self.assertEqual(bill["spdxVersion"], "SPDX-2.3")
-        # Cargo's own answer, by another way than the one that wrote the bill.
-        tree = run("cargo", "tree", "--locked", "--package", "plainsight", "--edges=normal,no-proc-macro", "--prefix=none",
-                   "--target=wasm32-unknown-unknown", "--format={p}", "--manifest-path", IMAGE.parent.parent / "Cargo.toml")
-        crates = {tuple(line.split()[:2]) for line in tree.splitlines()}
-        self.assertEqual({(package["name"], "v" + package["versionInfo"]) for package in bill["packages"]}, crates)
-        by_name = {package["name"]: package for package in bill["packages"]}
-        self.assertEqual(by_name["plainsight"]["checksums"][0]["checksumValue"], hashlib.sha256(self.wasm).hexdigest())
-        ids = {package["SPDXID"] for package in bill["packages"]} | {"SPDXRef-DOCUMENT"}
-        for relationship in bill["relationships"]:
-            self.assertIn(relationship["spdxElementId"], ids)
-            self.assertIn(relationship["relatedSpdxElement"], ids)
-        for package in bill["packages"]:
-            self.assertRegex(package["checksums"][0]["checksumValue"], "^[0-9a-f]{64}$")
-
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

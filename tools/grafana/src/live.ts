@@ -21,8 +21,8 @@ import { Prometheus } from './prometheus.js';
 import { choices, initialValues } from './promql.js';
 
 /** Evidence looks two minutes back, and groups read each other's last evaluation: after that many, all answers are of scraped series. */
-const evaluations = 4;
-const patience = 8 * 60_000;
+const evaluations = 3;
+const patience = 15 * 60_000;
 
 const [file] = process.argv.slice(2);
 if (file === undefined) {

@@ -14,7 +14,7 @@ export const callers: Section = {
     table({
       title: 'Callers that STRICT would break',
       description:
-        'One row for each caller, called workload and port within the window; the 500 seen last. A click on a caller, namespace or workload filters the dashboard; the last column links to the runbook. A caller appears two to three minutes after its call: by then kube-state-metrics knows its pod.',
+        'One row for each caller, called workload and port within the window; the 500 seen last. A click on a caller, namespace or workload filters the dashboard; the last column links to the runbook. A caller appears two to five minutes after its call: by then kube-state-metrics knows its pod.',
       w: 24,
       h: 11,
       unit: 'none',

@@ -54,14 +54,14 @@ export const health: Section = {
     }),
     stat({
       title: 'Oldest rule evaluation',
-      description: 'How long ago the group of rules that is furthest behind was evaluated. Above two minutes evaluations are missed, and the answers above are as old.',
+      description: 'How long ago the group of rules that is furthest behind was evaluated. Above five minutes evaluations are missed, and the answers above are as old.',
       w: 5,
       h: 4,
       unit: 's',
       noValue: 'the recording rules are not evaluated here',
       thresholds: [
         { color: 'green', value: null },
-        { color: 'red', value: 150 },
+        { color: 'red', value: 300 },
       ],
       expr: 'time() - min(max by (group) (plainsight:rules:evaluated_timestamp_seconds))',
     }),

@@ -111,8 +111,8 @@ export function graph(shown: Shown & { lines: [expr: string, legend: string][]; 
   const stacked = shown.style !== 'line';
   const builder = shared(new TimeseriesBuilder(), shown)
     .targets(shown.lines.map(([expr, legend], index) => query(String.fromCharCode(65 + index), expr).range().legendFormat(legend)))
-    // The rules are evaluated once a minute: finer steps would show the same numbers twice.
-    .interval('1m')
+    // The rules are evaluated every two minutes: finer steps would show the same numbers twice.
+    .interval('2m')
     .min(0)
     .drawStyle(shown.style === 'bars' ? GraphDrawStyle.Bars : GraphDrawStyle.Line)
     .gradientMode(GraphGradientMode.None)

@@ -1,0 +1,110 @@
+//! Evidence and cluster joined: one entry per workload with a sidecar.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cluster::Cluster;
+use super::evidence::{Caller, Coverage, Evidence};
+use super::mode::{Effective, Labels, Policies};
+use super::selector::common_labels;
+
+/// All that is known of one workload.
+#[derive(Debug, Clone)]
+pub struct Workload<'a> {
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// How much of it reports.
+    pub coverage: Coverage,
+    /// Its callers without mutual TLS, of all remembered time.
+    pub callers: Vec<&'a Caller>,
+    /// The different label sets of its pods; unknown without the cluster's pods, or without running pods.
+    pub labels: Option<Vec<Labels>>,
+}
+
+impl Workload<'_> {
+    /// Its mode under the given policies. Unknown labels and a policy with a selector: unknown.
+    pub fn mode(&self, policies: &Policies) -> Option<Effective> {
+        match &self.labels {
+            Some(sets) => {
+                let modes = sets
+                    .iter()
+                    .map(|labels| policies.effective(self.namespace, labels));
+                modes.reduce(|one, other| one.weakest(&other))
+            }
+            None if policies.has_selectors(self.namespace) => None,
+            None => Some(Effective {
+                mode: policies.namespace_mode(self.namespace),
+                ports: BTreeMap::new(),
+            }),
+        }
+    }
+
+    /// The labels that all of its pods share.
+    pub fn common_labels(&self) -> Option<Labels> {
+        let mut sets = self.labels.as_ref()?.iter();
+        let mut common = sets.next()?.clone();
+        for labels in sets {
+            common.retain(|key, value| labels.get(key) == Some(value));
+        }
+        Some(common)
+    }
+}
+
+/// Every workload that evidence or the cluster knows to have a sidecar, by namespace and name.
+pub fn workloads<'a>(evidence: &'a Evidence, cluster: Option<&'a Cluster>) -> Vec<Workload<'a>> {
+    let mut found: BTreeMap<(&str, &str), Workload<'a>> = BTreeMap::new();
+    let empty = |namespace: &'a str, name: &'a str| Workload {
+        namespace,
+        name,
+        coverage: Coverage {
+            namespace: namespace.into(),
+            workload: name.into(),
+            ..Coverage::default()
+        },
+        callers: Vec::new(),
+        labels: None,
+    };
+    for coverage in &evidence.coverage {
+        let key = (coverage.namespace.as_str(), coverage.workload.as_str());
+        found
+            .entry(key)
+            .or_insert_with(|| empty(key.0, key.1))
+            .coverage = coverage.clone();
+    }
+    let mut labels: BTreeMap<(&str, &str), BTreeSet<&Labels>> = BTreeMap::new();
+    let pods = cluster.and_then(|cluster| cluster.pods.as_ref());
+    let sidecars = pods
+        .into_iter()
+        .flatten()
+        .filter(|pod| pod.sidecar && !pod.gateway);
+    for pod in sidecars.filter(|pod| !pod.inactive) {
+        let key = (pod.namespace.as_str(), pod.workload.as_str());
+        if !pod.is_job() {
+            found.entry(key).or_insert_with(|| empty(key.0, key.1));
+        }
+        labels.entry(key).or_default().insert(&pod.labels);
+    }
+    // Evidence of workloads that are gone is remembered, and judges nobody.
+    for caller in &evidence.callers {
+        let key = (
+            caller.destination_namespace.as_str(),
+            caller.destination_workload.as_str(),
+        );
+        if let Some(workload) = found.get_mut(&key) {
+            workload.callers.push(caller);
+        }
+    }
+    for (key, workload) in &mut found {
+        workload.labels = labels
+            .get(key)
+            .map(|sets| sets.iter().map(|set| (*set).clone()).collect());
+    }
+    found.into_values().collect()
+}
+
+/// The labels of a workload's pods, for the Services in front of it.
+pub fn labels_of(cluster: &Cluster, namespace: &str, workload: &str) -> Option<Labels> {
+    let labels = common_labels(cluster.pods_of(namespace, workload)?);
+    (!labels.is_empty()).then_some(labels)
+}

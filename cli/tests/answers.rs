@@ -1,0 +1,570 @@
+//! The commands against a real Prometheus that holds the evidence of four namespaces, one of each decision.
+
+mod common;
+
+use common::{Prometheus, mesh, plainsight};
+
+/// A file with the example's objects.
+fn objects() -> tempfile::NamedTempFile {
+    let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+    std::fs::write(file.path(), mesh::objects()).unwrap();
+    file
+}
+
+fn without_last_line(text: &str) -> String {
+    let lines: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.starts_with("# "))
+        .collect();
+    lines.join("\n")
+}
+
+#[test]
+fn report_shows_where_every_namespace_stands() {
+    let prometheus = Prometheus::with(&mesh::example().openmetrics());
+    let objects = objects();
+    let path = objects.path().to_str().unwrap();
+
+    let answer = prometheus.ask(&["report", "-f", path]);
+    assert_eq!(
+        without_last_line(&answer.out),
+        "\
+NAMESPACE  MODE        DECISION  CALLERS  PORTS  COVERAGE  PROVEN  LAST PLAINTEXT
+billing    PERMISSIVE  except          2   9000       9/9     15d  3h ago
+hr         PERMISSIVE  not yet         4   8080       5/6       -  2h ago
+payments   STRICT      done            0      -       4/4     40d  12d ago
+shop       PERMISSIVE  switch          0      -     14/14     16d  never
+! hr/payroll: 1 of 3 pods has no filter (payroll-7c9d-x2k): restart it
+! hr/people: proven for 2d of 14d",
+        "{}",
+        answer.err
+    );
+    let basis = answer.out.lines().last().unwrap();
+    assert!(
+        basis.ends_with("; window 14d; probes and scrapes counted; 32 of 33 pods report"),
+        "{basis}"
+    );
+    assert_eq!(answer.code, 2);
+
+    // One exit code for each decision.
+    for (namespace, code) in [("shop", 0), ("billing", 2), ("hr", 2), ("payments", 0)] {
+        assert_eq!(
+            prometheus
+                .ask(&["report", "-n", namespace, "-f", path])
+                .code,
+            code,
+            "{namespace}"
+        );
+    }
+    assert_eq!(
+        prometheus
+            .ask(&["report", "-n", "hr", "-f", path, "--exit-zero"])
+            .code,
+        0
+    );
+    // 16 days of proof are not 20; nobody is in the way.
+    assert_eq!(
+        prometheus
+            .ask(&["report", "-n", "shop", "-f", path, "--window", "20d"])
+            .code,
+        3
+    );
+    // A window that ends before the callers came.
+    let hour = prometheus.ask(&["report", "-n", "billing", "-f", path, "--window", "1h"]);
+    assert_eq!(
+        (hour.code, hour.out.contains("except")),
+        (0, false),
+        "{}",
+        hour.out
+    );
+    // The probe is the only caller of people.
+    let app = prometheus.ask(&[
+        "report",
+        "-n",
+        "hr",
+        "--window",
+        "1d",
+        "--counted",
+        "app",
+        "-o",
+        "csv",
+    ]);
+    assert!(
+        app.out.contains("hr,people,PERMISSIVE,switch,0")
+            || app.out.contains("hr,people,,switch,0"),
+        "{}",
+        app.out
+    );
+    assert!(
+        prometheus
+            .ask(&["report", "-n", "hr", "--counted", "app"])
+            .out
+            .contains("probes and scrapes not counted")
+    );
+    // Without the cluster modes are unknown, and say so.
+    let blind = prometheus.ask(&["report", "-n", "payments"]);
+    assert!(
+        blind.out.contains("payments   gateway   unknown  except"),
+        "{}",
+        blind.out
+    );
+    assert!(blind.out.contains("modes are unknown"), "{}", blind.out);
+
+    // An unknown name comes with the nearest ones; too long a window is refused.
+    let typo = prometheus.ask(&["report", "-n", "biling"]);
+    assert_eq!(
+        (typo.code, typo.err.as_str()),
+        (
+            1,
+            "plainsight: unknown namespace: biling; nearest: billing\n"
+        )
+    );
+    let long = prometheus.ask(&["report", "--window", "41d"]);
+    assert_eq!(
+        (long.code, long.err.as_str()),
+        (
+            1,
+            "plainsight: --window: the rules remember 40d, got: 41d\n"
+        )
+    );
+    assert_eq!(prometheus.ask(&["report", "-o", "jsn"]).code, 1);
+}
+
+#[test]
+fn the_number_of_queries_does_not_depend_on_the_number_of_namespaces() {
+    let count = |namespaces: usize| {
+        let mut mesh = mesh::Mesh::new();
+        mesh.rules();
+        for number in 0..namespaces {
+            mesh.workload(&format!("ns-{number}"), "web", (1, 2), 20);
+            mesh.caller(
+                "old/app",
+                "Deployment",
+                &format!("ns-{number}/web:80"),
+                60,
+                "",
+            );
+        }
+        let answer = Prometheus::with(&mesh.openmetrics()).ask(&["report", "-v"]);
+        answer
+            .err
+            .lines()
+            .filter(|line| line.starts_with("query: "))
+            .count()
+    };
+    let few = count(1);
+    assert!((1..=6).contains(&few), "{few}");
+    assert_eq!(few, count(60));
+}
+
+#[test]
+fn explain_names_each_caller_and_its_cause() {
+    let mut mesh = mesh::example();
+    mesh.caller(
+        "old/app-0",
+        "Deployment",
+        "billing/invoices:8443",
+        600,
+        "peer=\"tls_passthrough\"",
+    );
+    let prometheus = Prometheus::with(&mesh.openmetrics());
+    let objects = objects();
+    let path = objects.path().to_str().unwrap();
+
+    let answer = prometheus.ask(&["explain", "billing", "-f", path]);
+    assert_eq!(answer.code, 2, "{}", answer.err);
+    for part in [
+        "batch/legacy-cron",
+        "CronJob",
+        "outside the mesh",
+        "own TLS",
+        "runbook.md#the-applications-own-tls",
+    ] {
+        assert!(answer.out.contains(part), "{part} in {}", answer.out);
+    }
+    assert!(
+        answer.out.contains("none of its pods exists now"),
+        "what it could not know: {}",
+        answer.out
+    );
+
+    let node = prometheus.ask(&["explain", "hr/people:8080", "-f", path]);
+    assert!(
+        node.out.contains("node-1 is a node") && node.out.contains("probe"),
+        "{}",
+        node.out
+    );
+    let plain = prometheus.ask(&["explain", "hr/payroll", "-f", path]);
+    assert!(
+        plain.out.contains("no sidecar")
+            && plain
+                .out
+                .contains("without a container istio-proxy: 1 of 1 pods"),
+        "{}",
+        plain.out
+    );
+
+    assert_eq!(
+        prometheus.ask(&["explain", "shop/cart", "-f", path]).code,
+        0
+    );
+    let typo = prometheus.ask(&["explain", "shop/kart"]);
+    assert_eq!(
+        (typo.code, typo.err.as_str()),
+        (1, "plainsight: unknown workload: kart; nearest: cart\n")
+    );
+    assert_eq!(prometheus.ask(&["explain", "shop/cart:x"]).code, 1);
+}
+
+#[test]
+fn explain_counts_the_hours_in_which_a_caller_came() {
+    use std::fmt::Write as _;
+    let mesh = mesh::Mesh::new();
+    let to = "destination_workload_namespace=\"shop\",destination_workload=\"cart\"";
+    let labels = format!(
+        "caller=\"batch/nightly\",caller_kind=\"CronJob\",caller_namespace=\"batch\",peer=\"plaintext\",strict=\"reject\",traffic=\"app\",destination_port=\"80\",{to}"
+    );
+    // Ten hours of evidence: the caller came in the first hour, and then every third.
+    let hours = 10;
+    let start = mesh.now / 3_600 * 3_600 - hours * 3_600;
+    let (mut last, mut first, mut rules, mut since) =
+        (String::new(), String::new(), String::new(), String::new());
+    let mut at = start;
+    while at <= mesh.now + 600 {
+        let seen = start + (at - start) / (3 * 3_600) * (3 * 3_600);
+        writeln!(
+            last,
+            "plainsight:caller:last_seen_timestamp_seconds{{{labels}}} {seen} {at}"
+        )
+        .unwrap();
+        writeln!(
+            first,
+            "plainsight:caller:first_seen_timestamp_seconds{{{labels}}} {start} {at}"
+        )
+        .unwrap();
+        for group in ["evidence", "coverage"] {
+            writeln!(
+                rules,
+                "plainsight:rules:evaluated_timestamp_seconds{{group=\"{group}\"}} {at} {at}"
+            )
+            .unwrap();
+        }
+        writeln!(
+            since,
+            "plainsight:workload:reporting_since_timestamp_seconds{{{to}}} {start} {at}"
+        )
+        .unwrap();
+        at += 60;
+    }
+    let prometheus = Prometheus::with(&format!("{last}{first}{rules}{since}# EOF\n"));
+    let answer = prometheus.ask(&["explain", "shop/cart", "--window", "12h"]);
+    let came = (mesh.now - start) / (3 * 3_600) + 1;
+    assert!(
+        answer.out.contains(&format!("{came} of 12 hours")),
+        "{came} in {}{}",
+        answer.out,
+        answer.err
+    );
+}
+
+#[test]
+fn a_plan_with_one_exempt_port_passes_the_gate_and_plain_strict_does_not() {
+    let prometheus = Prometheus::with(&mesh::example().openmetrics());
+    let objects = objects();
+    let path = objects.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let dir = folder.path().join("plan");
+    let dir = dir.to_str().unwrap();
+
+    let plan = prometheus.ask(&["plan", "-n", "billing", "-f", path, "--dir", dir]);
+    assert_eq!(plan.code, 0, "{}", plan.err);
+    let policies = format!("{dir}/policies");
+    let read = |name: &str| std::fs::read_to_string(format!("{dir}/{name}")).unwrap();
+    let ledger = read("policies/02-ledger.yaml");
+    for part in [
+        "name: plainsight-ledger",
+        "app: ledger",
+        "batch/legacy-cron, ledger-vms (10.0.0.9)",
+        "plainsight.dev/evidence",
+    ] {
+        assert!(ledger.contains(part), "{part} in {ledger}");
+    }
+    let exemptions = read("exemptions.values.yaml");
+    assert!(
+        exemptions.contains("# billing/ledger:9000 for batch/legacy-cron"),
+        "{exemptions}"
+    );
+    assert!(
+        exemptions.contains("port: 9000") && exemptions.contains("workload: ledger"),
+        "{exemptions}"
+    );
+    assert!(read("rollback/01-namespace.yaml").contains("mode: PERMISSIVE"));
+    assert!(read("rollback/02-ledger.yaml").contains("mode: PERMISSIVE"));
+    assert!(
+        !read("rollback/02-ledger.yaml").contains("STRICT"),
+        "{}",
+        read("rollback/02-ledger.yaml")
+    );
+
+    // The plan passes; STRICT for the whole namespace would refuse the two callers of port 9000.
+    let gate = prometheus.ask(&["gate", "-f", &policies, "--current", path]);
+    assert_eq!(gate.code, 0, "{}", gate.out);
+    let strict = folder.path().join("strict.yaml");
+    let policy = |name: &str, namespace: &str| {
+        format!(
+            "apiVersion: security.istio.io/v1\nkind: PeerAuthentication\nmetadata: {{name: {name}, namespace: {namespace}}}\nspec: {{mtls: {{mode: STRICT}}}}\n"
+        )
+    };
+    std::fs::write(&strict, policy("default", "billing")).unwrap();
+    let strict = strict.to_str().unwrap();
+    let gate = prometheus.ask(&["gate", "-f", strict, "--current", path]);
+    assert_eq!(gate.code, 2, "{}", gate.out);
+    assert!(
+        gate.out
+            .contains("billing/ledger: batch/legacy-cron calls port 9000 in plaintext"),
+        "{}",
+        gate.out
+    );
+    let github = prometheus.ask(&["gate", "-f", strict, "--current", path, "-o", "github"]);
+    assert!(
+        github.out.contains("::error file=")
+            && github.out.contains("title=plainsight%3A billing/ledger::"),
+        "{}",
+        github.out
+    );
+    let junit = prometheus.ask(&["gate", "-f", strict, "--current", path, "-o", "junit"]);
+    assert!(
+        junit.out.contains("<testsuites") && junit.out.contains("failures=\"1\""),
+        "{}",
+        junit.out
+    );
+
+    // What a namespace cannot prove does not pass; what changes nothing does.
+    std::fs::write(strict, policy("default", "nowhere")).unwrap();
+    assert_eq!(prometheus.ask(&["gate", "-f", strict]).code, 3);
+    std::fs::write(strict, policy("default", "payments")).unwrap();
+    assert_eq!(
+        prometheus
+            .ask(&["gate", "-f", strict, "--current", path])
+            .code,
+        0
+    );
+    // The mesh's own policy concerns everybody.
+    std::fs::write(strict, policy("default", "istio-system")).unwrap();
+    let mesh = prometheus.ask(&["gate", "-f", strict, "--current", path]);
+    assert!(
+        mesh.code == 2 && mesh.out.contains("hr/payroll") && mesh.out.contains("billing/ledger"),
+        "{}",
+        mesh.out
+    );
+    // One broken document of two: nothing is answered.
+    std::fs::write(strict, format!("{}---\nkind: PeerAuthentication\nmetadata: {{name: x}}\nspec: {{mtls: {{mode: STRIKT}}}}\n", policy("a", "shop"))).unwrap();
+    let broken = prometheus.ask(&["gate", "-f", strict, "--current", path]);
+    assert_eq!((broken.code, broken.out.as_str()), (1, ""));
+    assert!(
+        broken
+            .err
+            .contains("document 2: PeerAuthentication x: spec.mtls.mode"),
+        "{}",
+        broken.err
+    );
+
+    // A folder that exists is not touched; the root namespace and unready workloads are left alone.
+    assert_eq!(
+        prometheus
+            .ask(&["plan", "-n", "billing", "-f", path, "--dir", dir])
+            .code,
+        1
+    );
+    let hr = prometheus.ask(&["plan", "-n", "hr", "-f", path]);
+    assert!(
+        hr.code == 2 && !hr.out.contains("kind: PeerAuthentication"),
+        "{}",
+        hr.out
+    );
+    assert_eq!(
+        prometheus
+            .ask(&["plan", "-n", "shop", "--max-exempt", "0", "-f", path])
+            .code,
+        0
+    );
+    assert_eq!(
+        prometheus
+            .ask(&["plan", "-n", "billing", "--max-exempt", "0", "-f", path])
+            .code,
+        2
+    );
+    assert_eq!(
+        prometheus.ask(&["plan", "-n", "billing"]).code,
+        1,
+        "a plan needs the cluster"
+    );
+}
+
+#[test]
+fn a_snapshot_gives_the_same_answers_until_it_is_stale() {
+    let prometheus = Prometheus::with(&mesh::example().openmetrics());
+    let objects = objects();
+    let path = objects.path().to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshot.json");
+    let file = file.to_str().unwrap();
+
+    let taken = prometheus.ask(&["snapshot", "-o", file, "-f", path]);
+    assert_eq!(taken.code, 0, "{}", taken.err);
+    let live = prometheus.ask(&["report", "-f", path]);
+    let read = plainsight(&["report", "--from", file]);
+    assert_eq!(
+        (without_last_line(&read.out), read.code),
+        (without_last_line(&live.out), live.code)
+    );
+    assert_eq!(
+        plainsight(&["plan", "-n", "billing", "--from", file]).code,
+        0
+    );
+    assert_eq!(plainsight(&["explain", "billing", "--from", file]).code, 2);
+    assert_eq!(
+        plainsight(&["report", "-n", "shop", "--from", file]).code,
+        0
+    );
+
+    // An old snapshot proves nothing.
+    let mut old: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(file).unwrap()).unwrap();
+    old["evidence"]["queriedAt"] = "2025-01-01T00:00:00Z".into();
+    std::fs::write(file, old.to_string()).unwrap();
+    let stale = plainsight(&["report", "-n", "shop", "--from", file]);
+    assert!(
+        stale.code == 3 && stale.out.contains("more than --max-age 1d"),
+        "{}",
+        stale.out
+    );
+    std::fs::write(file, "{}").unwrap();
+    assert_eq!(plainsight(&["report", "--from", file]).code, 1);
+}
+
+#[test]
+fn verify_tells_who_is_lost_after_a_switch() {
+    let mut mesh = mesh::example();
+    // payments is STRICT: one caller came until 40 minutes ago, one handshake fails, mutual TLS flows.
+    mesh.caller(
+        "old/app-1",
+        "Deployment",
+        "payments/gateway:443",
+        40 * 60,
+        "",
+    );
+    let port = "destination_workload_namespace=\"payments\",destination_workload=\"gateway\",destination_port=\"443\"";
+    mesh.series(
+        "plainsight:port:requests:rate5m",
+        &format!("{port},peer=\"mutual_tls\",strict=\"allow\""),
+        3,
+    );
+    let prometheus = Prometheus::with(&mesh.openmetrics());
+    let objects = objects();
+    let path = objects.path().to_str().unwrap();
+
+    let silent = prometheus.ask(&["verify", "-n", "payments", "-f", path, "--since", "30m"]);
+    assert_eq!(silent.code, 2, "{}{}", silent.out, silent.err);
+    assert!(
+        silent.out.contains("fell silent")
+            && silent.out.contains("old/app-1")
+            && silent.out.contains("mutual TLS flows to 1 ports"),
+        "{}",
+        silent.out
+    );
+    // Twelve days ago says nothing about a switch an hour ago; app-1 came before it and is not due.
+    let calm = prometheus.ask(&["verify", "-n", "payments", "-f", path, "--since", "10m"]);
+    assert_eq!(calm.code, 0, "{}", calm.out);
+    // hr has not been switched.
+    assert!(
+        prometheus
+            .ask(&["verify", "-n", "shop", "-f", path])
+            .out
+            .contains("not STRICT: shop/cart: PERMISSIVE")
+    );
+
+    // Without any mutual TLS before or since, nothing shows that it flows.
+    let quiet = Prometheus::with(&mesh::example().openmetrics());
+    let quiet = quiet.ask(&["verify", "-n", "payments", "-f", path]);
+    assert!(
+        quiet.code == 3 && quiet.out.contains("no mutual TLS"),
+        "{}",
+        quiet.out
+    );
+
+    mesh.series(
+        "plainsight:caller:handshake_failures:increase15m",
+        &format!("{port},caller=\"old/app-2\",caller_kind=\"Deployment\""),
+        4,
+    );
+    let prometheus = Prometheus::with(&mesh.openmetrics());
+    let away = prometheus.ask(&["verify", "-n", "payments", "-f", path, "--since", "10m"]);
+    assert!(
+        away.code == 2 && away.out.contains("turned away") && away.out.contains("old/app-2"),
+        "{}",
+        away.out
+    );
+}
+
+#[test]
+fn doctor_says_whether_this_installation_can_answer() {
+    let prometheus = Prometheus::with(&mesh::example().openmetrics());
+    let answer = prometheus.ask(&["doctor"]);
+    assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
+    for part in [
+        "scrape",
+        "0.2.0 (2 pods)",
+        "32 of 33 pods report",
+        "evaluated within five minutes",
+    ] {
+        assert!(answer.out.contains(part), "{part} in {}", answer.out);
+    }
+    let empty = Prometheus::with("");
+    let answer = empty.ask(&["doctor"]);
+    assert!(
+        answer.code == 3 && answer.out.contains("no recording rules"),
+        "{}",
+        answer.out
+    );
+}
+
+#[test]
+fn exempt_callers_are_in_nobodys_way_until_a_policy_closes_their_port() {
+    let mut mesh = mesh::Mesh::new();
+    mesh.rules().workload("shop", "cart", (2, 2), 20);
+    mesh.caller(
+        "old/app",
+        "Deployment",
+        "shop/cart:7000",
+        7_200,
+        "strict=\"exempt\"",
+    );
+    let prometheus = Prometheus::with(&mesh.openmetrics());
+    let objects = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(objects.path(), mesh::pod("shop", "cart", 1, true)).unwrap();
+    let path = objects.path().to_str().unwrap();
+    let report = prometheus.ask(&["report", "-f", path]);
+    assert!(
+        report.code == 0 && report.out.contains("except          0   7000"),
+        "{}",
+        report.out
+    );
+
+    let strict = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(strict.path(), "kind: PeerAuthentication\nmetadata: {name: default, namespace: shop}\nspec: {mtls: {mode: STRICT}}\n").unwrap();
+    let strict = strict.path().to_str().unwrap();
+    let gate = prometheus.ask(&["gate", "-f", strict, "--current", path]);
+    assert!(
+        gate.code == 2 && gate.out.contains("old/app calls port 7000"),
+        "{}",
+        gate.out
+    );
+    // The plan keeps the port open, and so passes.
+    let plan = prometheus.ask(&["plan", "-n", "shop", "-f", path]);
+    assert!(
+        plan.code == 0 && plan.out.contains("\"7000\":\n      mode: PERMISSIVE"),
+        "{}",
+        plan.out
+    );
+}
