@@ -102,7 +102,7 @@ impl Process {
             };
             // The last lines of an ended program are in the log by now.
             if let Some(status) = ended {
-                bail!("{}: ended: {status}:\n{}", self.name, self.log_tail());
+                bail!("{}: ended at start: {status}:\n{}", self.name, self.log_tail());
             }
             if Instant::now() > deadline {
                 return Err(error.context(format!(
@@ -157,7 +157,7 @@ mod tests {
         let (_folder, mut process) = shell("echo the reason; exit 3");
         let never = process.ready("port open", async || bail!("refused") as anyhow::Result<()>);
         let error = format!("{:#}", never.await.unwrap_err());
-        assert_eq!(error, "sh: ended: exit status: 3:\nthe reason");
+        assert_eq!(error, "sh: ended at start: exit status: 3:\nthe reason");
     }
 
     #[test]

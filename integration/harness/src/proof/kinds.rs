@@ -149,6 +149,8 @@ impl Kind {
         match (counted, self.does) {
             (Passthrough | HandshakeFailure | Nothing, _) => 0,
             _ if self.place == Tcp || self.speaks == Bytes => 0,
+            // Without Istio's ALPN, STRICT ends its TLS in the TCP chain of an automatic port.
+            _ if self.is_exception() => 0,
             (_, Does::Multiplex(requests)) => requests,
             _ => 1,
         }
