@@ -102,7 +102,11 @@ impl Process {
             };
             // The last lines of an ended program are in the log by now.
             if let Some(status) = ended {
-                bail!("{}: ended at start: {status}:\n{}", self.name, self.log_tail());
+                bail!(
+                    "{}: ended at start: {status}:\n{}",
+                    self.name,
+                    self.log_tail()
+                );
             }
             if Instant::now() > deadline {
                 return Err(error.context(format!(
