@@ -18,7 +18,7 @@ use crate::pki::Authority;
 pub use kinds::{Counted, Does, Kind, Over, Place, Stage, kinds};
 pub use table::{Row, check, markdown};
 
-/// The connections of a peer that was counted without mutual TLS or with it.
+/// Every classified connection.
 pub const CONNECTIONS: &str = "plainsight_connections_total";
 
 /// The outcome of a caller.
@@ -52,12 +52,12 @@ impl Kind {
         mesh: &Authority,
         foreign: &Authority,
     ) -> anyhow::Result<Caller> {
-        let mut caller = Caller::new(&source.to_string(), self.speaks);
+        let mut caller = Caller::new(&source.to_string(), self.protocol);
         if let Does::CallAs(agent) = self.does {
             caller = caller.with_header("user-agent", agent);
         }
         let own = principal(number);
-        let in_mesh = |identity| Tls::mesh(Some(identity), self.speaks);
+        let in_mesh = |identity| Tls::mesh(Some(identity), self.protocol);
         let tls = match self.over {
             Over::Plain => return Ok(caller),
             Over::Mesh(version) => in_mesh(&mesh.spiffe(&own)?).in_version(version),
@@ -67,7 +67,7 @@ impl Kind {
             }
             Over::MeshForeign(version) => in_mesh(&foreign.spiffe(&own)?).in_version(version),
             Over::MeshWithoutCertificate(version) => {
-                Tls::mesh(None, self.speaks).in_version(version)
+                Tls::mesh(None, self.protocol).in_version(version)
             }
             Over::Own(version) => Tls::own(version),
             Over::OwnWithoutSni(version) => Tls::own(version).without_sni(),

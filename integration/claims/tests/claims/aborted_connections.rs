@@ -1,6 +1,6 @@
 //! A mutual TLS peer that leaves, at any moment, is reported as nothing else.
 
-use plainsight_harness::callers::{Caller, Speaks, Tls, TlsVersion};
+use plainsight_harness::callers::{Caller, CallerProtocol, Tls, TlsVersion};
 use plainsight_harness::envoy::Envoy;
 use plainsight_harness::eventually::{eventually, in_time};
 use plainsight_harness::exposition::Scrape;
@@ -86,9 +86,9 @@ async fn a_mutual_tls_peer_that_leaves_at_any_moment_is_reported_as_nothing_else
     let scene = Scene::start(json!({})).await;
     let caller = Caller::bytes("127.0.0.2");
     for port in [&scene.http, &scene.tcp, &scene.auto] {
-        for speaks in [Speaks::Http1, Speaks::Bytes] {
+        for protocol in [CallerProtocol::Http1, CallerProtocol::Bytes] {
             for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
-                let tls = Tls::mesh(Some(scene.client()), speaks).in_version(version);
+                let tls = Tls::mesh(Some(scene.client()), protocol).in_version(version);
                 leave_at_every_moment(&caller, &tls, port).await;
             }
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use plainsight_harness::app::App;
-use plainsight_harness::callers::{Caller, Speaks};
+use plainsight_harness::callers::{Caller, CallerProtocol};
 use plainsight_harness::envoy::Envoy;
 use plainsight_harness::exposition::Scrape;
 use plainsight_harness::pki::{Authority, Mesh};
@@ -51,7 +51,7 @@ impl Stage {
             let to = ports[kind.place as usize].address();
             let mut client =
                 ClientSidecar::new(sidecar.mesh.clone(), source(index, kind), to).unwrap();
-            if kind.speaks == Speaks::Bytes {
+            if kind.protocol == CallerProtocol::Bytes {
                 client = client.carrying_bytes();
             }
             let running = Envoy::start(&client).await.unwrap();
@@ -85,7 +85,7 @@ impl Stage {
         for (index, kind) in self.kinds.iter().enumerate() {
             let source = source(index, kind);
             let (caller, to) = if let Some((client, _)) = self.clients.get(&index) {
-                (Caller::new("127.0.0.1", kind.speaks), client.address())
+                (Caller::new("127.0.0.1", kind.protocol), client.address())
             } else {
                 let mesh = &self.sidecar.mesh.authority;
                 let caller = kind.caller(source, number(index), mesh, &self.foreign);

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::callers::{Speaks, TlsVersion};
+use crate::callers::{CallerProtocol, TlsVersion};
 
 /// One kind of caller at one port.
 #[derive(Debug, Clone, Copy)]
@@ -12,7 +12,7 @@ pub struct Kind {
     /// The port it calls.
     pub place: Place,
     /// Its protocol.
-    pub speaks: Speaks,
+    pub protocol: CallerProtocol,
     /// Its TLS.
     pub over: Over,
     /// What it does.
@@ -148,7 +148,7 @@ impl Kind {
     pub fn requests(&self, counted: Counted) -> u32 {
         match (counted, self.does) {
             (Passthrough | HandshakeFailure | Nothing, _) => 0,
-            _ if self.place == Tcp || self.speaks == Bytes => 0,
+            _ if self.place == Tcp || self.protocol == Bytes => 0,
             // Without Istio's ALPN, STRICT ends its TLS in the TCP chain of an automatic port.
             _ if self.is_exception() => 0,
             (_, Does::Multiplex(requests)) => requests,
@@ -180,7 +180,7 @@ struct Kinds {
 const fn kind(
     name: &'static str,
     places: &'static [Place],
-    speaks: Speaks,
+    protocol: CallerProtocol,
     over: Over,
     permissive: Counted,
     strict: Counted,
@@ -188,7 +188,7 @@ const fn kind(
     let kind = Kind {
         name,
         place: Http,
-        speaks,
+        protocol,
         over,
         does: Does::Call,
         permissive,
@@ -209,13 +209,13 @@ const fn only(stage: Stage, mut kinds: Kinds) -> Kinds {
     kinds
 }
 
+use CallerProtocol::{Bytes, Grpc, Http1, Http2, WebSocket};
 use Counted::{HandshakeFailure, Mutual, NoClientCert, Nothing, Passthrough, Plaintext};
 use Over::{
     Mesh, MeshForeign, MeshOtherDomain, MeshWithoutCertificate, MeshWithoutUri, Own,
     OwnHoldingMeshCertificate, OwnWithoutAlpn, OwnWithoutSni, Plain,
 };
 use Place::{Auto, Exempt, Hbone, Http, OwnTls, Tcp, Undeclared};
-use Speaks::{Bytes, Grpc, Http1, Http2, WebSocket};
 use Stage::{Istiod, Shapes};
 use TlsVersion::{V1_2, V1_3};
 

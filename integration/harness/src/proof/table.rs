@@ -1,7 +1,7 @@
 //! The comparison of verdicts with facts, and its table for readers.
 
 use super::{Counted, Fact, Kind, Place, Verdict};
-use crate::callers::Speaks;
+use crate::callers::CallerProtocol;
 
 /// One kind with its verdict and its facts.
 pub struct Row {
@@ -25,7 +25,7 @@ impl Row {
     fn is_served_while_permissive(&self) -> bool {
         // Bytes that are not HTTP get status 400 from an HTTP port.
         self.verdict.is_some()
-            && !(self.kind.speaks == Speaks::Bytes && self.kind.place == Place::Http)
+            && !(self.kind.protocol == CallerProtocol::Bytes && self.kind.place == Place::Http)
     }
 
     fn problem(&self) -> Option<String> {
