@@ -25,7 +25,7 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
-    /// A namespace or workload nobody knows.
+    /// An unknown namespace or workload.
     #[error("{0}")]
     Unknown(String),
     /// A plan failed its own check; nothing was written.

@@ -444,7 +444,7 @@ fn a_snapshot_gives_the_same_answers_until_it_is_stale() {
 }
 
 #[test]
-fn verify_tells_who_is_lost_after_a_switch() {
+fn verify_reports_who_is_lost_after_a_switch() {
     let mut mesh = mesh::example();
     // payments is STRICT: one caller came until 40 minutes ago, one handshake fails, mutual TLS flows.
     mesh.caller(
@@ -508,7 +508,7 @@ fn verify_tells_who_is_lost_after_a_switch() {
 }
 
 #[test]
-fn doctor_says_whether_this_installation_can_answer() {
+fn doctor_checks_whether_this_installation_can_answer() {
     let prometheus = Prometheus::with(&mesh::example().openmetrics());
     let answer = prometheus.ask(&["doctor"]);
     assert_eq!(answer.code, 0, "{}{}", answer.out, answer.err);
@@ -530,7 +530,7 @@ fn doctor_says_whether_this_installation_can_answer() {
 }
 
 #[test]
-fn exempt_callers_are_in_nobodys_way_until_a_policy_closes_their_port() {
+fn exempt_callers_do_not_block_until_a_policy_closes_their_port() {
     let mut mesh = mesh::Mesh::new();
     mesh.rules().workload("shop", "cart", (2, 2), 20);
     mesh.caller(

@@ -1,6 +1,6 @@
 """What the recording rules cost: a synthetic mesh scraped by a real Prometheus, with the rules and without them.
 
-    bench.py [--sizes 50,200,500] [--minutes 3] [--dashboard FILE] [--out FILE]
+    bench.py [--sizes 50,200,500] [--minutes 4] [--dashboard FILE] [--out FILE]
 
 For each size: CPU of Prometheus per minute, its memory, series, the slowest group, missed evaluations, the slowest query of the
 dashboard. It needs prometheus in the PATH and keeps two CPUs busy; figures go to the terminal and, as a Markdown table, to --out.
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 
@@ -80,7 +81,10 @@ class Prometheus:
             return answer.read().decode()
 
     def query(self, expression):
-        return json.loads(self.get("api/v1/query", query=expression))["data"]["result"]
+        try:
+            return json.loads(self.get("api/v1/query", query=expression))["data"]["result"]
+        except urllib.error.HTTPError as error:
+            sys.exit(f"rules-bench: query: {error.read().decode()}: {expression}")
 
     def metric(self, name):
         """Sum of one of its own metrics."""
@@ -120,8 +124,9 @@ def cpu_per_minute(prometheus, minutes):
 
 
 def dashboard_queries(path):
-    """(panel, expression) of every query of the dashboard, its variables set to everything and 35d."""
-    variables = {"window": "35d", "counted": "all", "__rate_interval": "5m", "__interval": "1m", "__range": "6h"}
+    """(panel, expression) of every query of the dashboard, as Grafana sends it for 35d, all callers counted, everything else "all"."""
+    variables = {"window:text": "35d", "window": "3024000", "counted:text": "all", "counted": "app|probe|scrape",
+                 "__rate_interval": "5m", "__interval": "1m", "__range": "6h"}
     found = []
 
     def panels(items):
@@ -132,9 +137,9 @@ def dashboard_queries(path):
     panels(json.loads(path.read_text())["panels"])
 
     def value(match):
-        return variables.get(match[1] or match[2], ".*")
+        return variables.get(match[1] or match[2], variables.get((match[1] or "").split(":")[0], ".*"))
 
-    return [(title, re.sub(r"\$\{(\w+)(?::\w+)?\}|\$(\w+)", value, expression)) for title, expression in found]
+    return [(title, re.sub(r"\$\{(\w+(?::\w+)?)\}|\$(\w+)", value, expression)) for title, expression in found]
 
 
 def slowest_query(prometheus, queries):
@@ -193,7 +198,7 @@ def table(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--sizes", default="50,200,500")
-    parser.add_argument("--minutes", type=int, default=3)
+    parser.add_argument("--minutes", type=int, default=4, help="a multiple of 2, the interval of the rules")
     parser.add_argument("--dashboard", type=pathlib.Path, default=ROOT / "envoy-config/grafana/plainsight.json")
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()

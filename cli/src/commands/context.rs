@@ -103,7 +103,7 @@ impl Context {
     /// A namespace that neither evidence nor cluster knows is a mistyped one.
     fn check_namespaces(&self) -> Result<(), Error> {
         let known = self.known_namespaces();
-        // Without any evidence nobody knows any name: that is "not proven", not "unknown".
+        // Without any evidence every name is unknown: that is "not proven", not "unknown".
         match self
             .namespaces
             .iter()

@@ -148,7 +148,7 @@ pub fn run(
     Ok(exit)
 }
 
-/// Policies for namespaces without any known workload prove nothing.
+/// A namespace without any known workload is not proven.
 fn unknown_targets(
     applied: &[PeerAuthentication],
     after: &Policies,
@@ -169,7 +169,7 @@ fn unknown_targets(
         if mesh && known.is_empty()
             || !mesh && context.concerns(&policy.namespace) && !known.contains(&policy.namespace)
         {
-            // The cluster's own list of pods proves that there is nobody to call.
+            // The cluster's own list of pods shows no sidecar there.
             let nobody = !mesh
                 && pods.is_some_and(|pods| {
                     !pods

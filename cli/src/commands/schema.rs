@@ -14,7 +14,7 @@ use crate::Error;
 /// Any document of `-o json`.
 #[derive(JsonSchema)]
 #[serde(untagged)]
-#[expect(dead_code, reason = "describes the documents; nothing is ever one")]
+#[expect(dead_code, reason = "describes the documents; never constructed")]
 enum Document<'a> {
     Report(Report<'a>),
     Explanation(Explanation),

@@ -1,6 +1,6 @@
 //! The nearest names to a mistyped one.
 
-/// A sentence for a name nobody knows, with up to three near ones.
+/// A sentence for an unknown name, with up to three near ones.
 pub fn unknown<'a>(kind: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let mut near: Vec<(f64, &str)> = known
         .into_iter()

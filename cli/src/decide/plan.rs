@@ -1,4 +1,4 @@
-//! Policies for what is ready. A plan never weakens anything, and checks itself before anybody sees it.
+//! Policies for what is ready. A plan never weakens anything, and checks itself before it is printed.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -209,7 +209,7 @@ pub fn workload<'a>(
         .is_some_and(|mode| mode.mode == Mode::Strict);
     let exceptions = answer.ports_to_exempt().len();
     if strict {
-        // Ports that a policy keeps open are the exceptions somebody chose: their callers are in nobody's way.
+        // Ports that a policy keeps open are the exceptions chosen in a policy: their callers do not count.
         answer.decision = Decision::Done;
         answer.exempt.append(&mut answer.blocking);
     } else if answer.unproven.is_empty() {

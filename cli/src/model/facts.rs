@@ -85,7 +85,7 @@ pub fn workloads<'a>(evidence: &'a Evidence, cluster: Option<&'a Cluster>) -> Ve
         }
         labels.entry(key).or_default().insert(&pod.labels);
     }
-    // Evidence of workloads that are gone is remembered, and judges nobody.
+    // Evidence of workloads that are gone is remembered, and not judged.
     for caller in &evidence.callers {
         let key = (
             caller.destination_namespace.as_str(),
