@@ -192,7 +192,7 @@ lint/prometheus:
 	@/usr/bin/python3 $(PROMETHEUS)/check-alerts.py
 
 lint/chart:
-	cargo test --locked --package plainsight-istio-test --test files --lib
+	cargo test --locked --package plainsight-istio --test files --lib
 
 # Parts of test
 
@@ -210,7 +210,7 @@ test/claims-oldest: $(WASM)
 	$(call envoy,$(OLDEST)) cargo test --locked --package plainsight-claims
 
 test/load: $(WASM)
-	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-soak
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-load
 
 test/cli:
 	@tools/setup apt prometheus chromium
@@ -244,7 +244,7 @@ CHART_TEST = PLAINSIGHT_ISTIO_API_OLDEST="$(call go_module,istio.io/api@v1.27.3)
 	PLAINSIGHT_ISTIO_API_NEWEST="$(call go_module,istio.io/api@v1.31.1)" \
 	PLAINSIGHT_OPERATOR="$(call go_module,github.com/prometheus-operator/prometheus-operator@v0.85.0)" \
 	PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
-	cargo test --locked --package plainsight-istio-test
+	cargo test --locked --package plainsight-istio
 
 .PHONY: $(ISTIO_TESTS:%=test-istio/%) chart-golden
 # GOLDEN=write writes the golden files of integration/istio/charts.
@@ -280,17 +280,17 @@ bench-filters:
 	mkdir -p dist/bench; cp "$$target"/wasm32-unknown-unknown/release/bench_empty.wasm dist/bench/
 
 stress/soak: $(WASM)
-	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-soak -- soak $(MINUTES)
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- soak $(MINUTES)
 
 # The same load on an Envoy without plainsight, to compare the memory.
 stress/soak-bare: $(WASM)
-	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-soak -- soak-bare $(MINUTES)
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- soak-bare $(MINUTES)
 
 stress/attack: $(WASM)
-	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-soak -- attack $(ADDRESSES)
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- attack $(ADDRESSES)
 
 stress/faults: $(WASM)
-	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-soak -- faults
+	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- faults
 
 stress/hostile: $(WASM)
 	PLAINSIGHT_WASM=$(abspath $(WASM)) cargo run --locked --quiet --package plainsight-wasm-host --bin hostile -- $(CASES) $(SEED)

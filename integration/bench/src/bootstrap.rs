@@ -5,9 +5,10 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use plainsight_harness::envoy::Configuration;
+use plainsight_harness::pki::Mesh;
 use serde_json::{Value, json};
 
-use crate::certificates::Certificates;
 use crate::variant::{Chain, Filter, Listener};
 
 /// The path that every listener answers itself, without a backend.
@@ -37,17 +38,15 @@ impl Modules {
     pub fn from_environment() -> Result<Self> {
         let filters = named("PLAINSIGHT_BENCH_FILTERS")?;
         let modules = Self {
-            plainsight: named("PLAINSIGHT_WASM")?,
+            plainsight: plainsight_harness::module_path()?,
             before: None,
             empty: filters.join("bench_empty.wasm"),
         };
-        for module in [&modules.plainsight, &modules.empty] {
-            ensure!(
-                module.is_file(),
-                "{}: no such file: run `make build bench-filters`",
-                module.display()
-            );
-        }
+        ensure!(
+            modules.empty.is_file(),
+            "{}: no such file: run `make bench-filters`",
+            modules.empty.display()
+        );
         Ok(modules)
     }
 }
@@ -80,33 +79,46 @@ pub struct Backends {
     pub source: SocketAddr,
 }
 
-/// The bootstrap with these listeners.
-#[must_use]
-pub fn bootstrap(
-    listeners: &[Listener],
-    modules: &Modules,
-    backends: &Backends,
-    certificates: &Certificates,
-) -> Value {
-    let listeners: Vec<Value> = listeners
-        .iter()
-        .map(|listener| listener_config(*listener, modules, certificates))
-        .collect();
-    json!({
-        "admin": {"address": address(SocketAddr::from(([127, 0, 0, 1], 0)))},
-        "node": {
-            "id": "bench", "cluster": "bench",
-            "metadata": {"WORKLOAD_NAME": "bench", "NAMESPACE": "bench"},
-        },
-        "static_resources": {
-            "listeners": listeners,
-            "clusters": [
-                cluster("large", backends.large),
-                cluster("sink", backends.sink),
-                cluster("source", backends.source),
-            ],
-        },
-    })
+/// The configuration of the measured Envoy.
+pub struct Bench<'a> {
+    /// Its listeners.
+    pub listeners: &'a [Listener],
+    /// The filters' modules.
+    pub modules: &'a Modules,
+    /// The clusters behind it.
+    pub backends: Backends,
+    /// The certificates of the mutual TLS listeners.
+    pub mesh: &'a Mesh,
+    /// The CPU it is confined to, or any.
+    pub cpu: Option<usize>,
+    /// Worker threads.
+    pub workers: u32,
+}
+
+impl Configuration for Bench<'_> {
+    fn bootstrap(&self) -> Value {
+        json!({
+            "node": {
+                "id": "bench", "cluster": "bench",
+                "metadata": {"WORKLOAD_NAME": "bench", "NAMESPACE": "bench"},
+            },
+            "static_resources": {"clusters": [
+                cluster("large", self.backends.large),
+                cluster("sink", self.backends.sink),
+                cluster("source", self.backends.source),
+            ]},
+        })
+    }
+    fn listeners(&self) -> Vec<Value> {
+        let listener = |listener| listener_config(listener, self.modules, self.mesh);
+        self.listeners.iter().copied().map(listener).collect()
+    }
+    fn concurrency(&self) -> u32 {
+        self.workers
+    }
+    fn cpu(&self) -> Option<usize> {
+        self.cpu
+    }
 }
 
 fn address(socket: SocketAddr) -> Value {
@@ -125,7 +137,7 @@ fn cluster(name: &str, endpoint: SocketAddr) -> Value {
     })
 }
 
-fn listener_config(listener: Listener, modules: &Modules, certificates: &Certificates) -> Value {
+fn listener_config(listener: Listener, modules: &Modules, mesh: &Mesh) -> Value {
     let name = listener.to_string();
     let mut filters = network_filters(listener, modules);
     filters.push(match listener.chain {
@@ -137,7 +149,7 @@ fn listener_config(listener: Listener, modules: &Modules, certificates: &Certifi
     });
     let mut chain = json!({"filters": filters});
     if listener.chain == Chain::MutualTls {
-        chain["transport_socket"] = tls(certificates);
+        chain["transport_socket"] = tls(mesh);
     }
     json!({
         "name": name,
@@ -148,7 +160,7 @@ fn listener_config(listener: Listener, modules: &Modules, certificates: &Certifi
     })
 }
 
-fn tls(certificates: &Certificates) -> Value {
+fn tls(mesh: &Mesh) -> Value {
     json!({
         "name": "envoy.transport_sockets.tls",
         "typed_config": {
@@ -156,10 +168,10 @@ fn tls(certificates: &Certificates) -> Value {
             "require_client_certificate": true,
             "common_tls_context": {
                 "tls_certificates": [{
-                    "certificate_chain": {"inline_string": certificates.server_certificate},
-                    "private_key": {"inline_string": certificates.server_key},
+                    "certificate_chain": {"inline_string": mesh.server.certificate_pem},
+                    "private_key": {"inline_string": mesh.server.key_pem},
                 }],
-                "validation_context": {"trusted_ca": {"inline_string": certificates.authority}},
+                "validation_context": {"trusted_ca": {"inline_string": mesh.authority.pem()}},
             },
         },
     })

@@ -5,8 +5,6 @@
 
 pub mod backend;
 pub mod bootstrap;
-pub mod certificates;
-pub mod envoy;
 pub mod estimate;
 pub mod goals;
 pub mod load;

@@ -34,9 +34,6 @@ async fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse(env::args().skip(1))?;
     let mut modules = Modules::from_environment()?;
     modules.before.clone_from(&arguments.before);
-    let envoy = PathBuf::from(env::var_os("PLAINSIGHT_ENVOY").context(
-        "PLAINSIGHT_ENVOY: expected the path of an Envoy, got nothing: use `make bench`",
-    )?);
     let placement = Placement::choose()?;
     placement.pin_this_process()?;
     eprintln!(
@@ -45,20 +42,20 @@ async fn main() -> Result<ExitCode> {
     );
 
     let memory = match arguments.memory {
-        true => memory::measure(&envoy, &modules, arguments.rounds).await?,
+        true => memory::measure(&modules, arguments.rounds).await?,
         false => BTreeMap::new(),
     };
     let cells = cells(&arguments.workloads, arguments.before.is_some());
     let listeners: BTreeSet<Listener> = cells.iter().map(|cell| cell.listener()).collect();
     let listeners: Vec<Listener> = listeners.into_iter().collect();
-    let rig = Rig::start(&envoy, &modules, &listeners, Some(placement.envoy), 1).await?;
+    let rig = Rig::start(&modules, &listeners, Some(placement.envoy), 1).await?;
     let costs = measure(&rig, &cells, arguments.rounds).await?;
 
     let report = Report::new(
         OffsetDateTime::now_utc()
             .replace_nanosecond(0)?
             .format(&Rfc3339)?,
-        rig.envoy.version()?,
+        rig.envoy.version().await?,
         Machine::this()?,
         fs::metadata(&modules.plainsight)?.len(),
         &costs,

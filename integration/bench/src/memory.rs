@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -30,11 +29,11 @@ pub type Memory = BTreeMap<Filter, Vec<f64>>;
 ///
 /// # Errors
 /// Envoy does not start or does not serve.
-pub async fn measure(binary: &Path, modules: &Modules, rounds: usize) -> Result<Memory> {
+pub async fn measure(modules: &Modules, rounds: usize) -> Result<Memory> {
     let mut memory = Memory::new();
     for round in 1..=rounds {
         for filter in FILTERS {
-            let mib = resident(binary, modules, filter)
+            let mib = resident(modules, filter)
                 .await
                 .with_context(|| format!("memory, {}", filter.as_str()))?;
             memory.entry(filter).or_default().push(mib);
@@ -44,10 +43,10 @@ pub async fn measure(binary: &Path, modules: &Modules, rounds: usize) -> Result<
     Ok(memory)
 }
 
-async fn resident(binary: &Path, modules: &Modules, filter: Filter) -> Result<f64> {
+async fn resident(modules: &Modules, filter: Filter) -> Result<f64> {
     let chain = Chain::Plaintext;
     let listener = Listener { chain, filter };
-    let rig = Rig::start(binary, modules, &[listener], None, WORKERS).await?;
+    let rig = Rig::start(modules, &[listener], None, WORKERS).await?;
     let sources = vec![LOCALHOST; KEEP_ALIVE];
     let mut clients = Clients::open(rig.target(listener)?, DIRECT, sources).await?;
     clients.send(REQUESTS).await?;

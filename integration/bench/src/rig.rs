@@ -1,20 +1,20 @@
 //! Everything that one measurement needs, set up: Envoy with its listeners, the backends, and the loads on them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use tokio_rustls::TlsConnector;
+use plainsight_harness::callers::{Tls, TlsVersion};
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::pki::Mesh;
 
 use crate::backend;
-use crate::bootstrap::{DIRECT, LARGE, Modules, bootstrap};
-use crate::certificates::Certificates;
-use crate::envoy::{Envoy, PATIENCE};
+use crate::bootstrap::{Bench, DIRECT, LARGE, Modules};
 use crate::load::client::{Clients, LOCALHOST, Target, caller};
 use crate::load::stream::Streams;
 use crate::load::{Limit, connections, tools};
+use crate::schedstat;
 use crate::variant::{CALLER_CONNECTIONS, CROWD, Cell, Chain, Listener, Workload};
 
 /// Keep-alive connections of a request load.
@@ -52,25 +52,32 @@ impl Rig {
     /// # Errors
     /// Envoy does not start or lacks a listener.
     pub async fn start(
-        binary: &Path,
         modules: &Modules,
         listeners: &[Listener],
         cpu: Option<usize>,
         workers: u32,
     ) -> Result<Self> {
         let backends = backend::Running::start().await?;
-        let certificates = Certificates::generate()?;
-        let config = bootstrap(listeners, modules, &backends.backends, &certificates);
-        let envoy = Envoy::start(binary, &config, cpu, workers)?;
-        let targets = listeners
-            .iter()
-            .map(|&listener| {
-                let tls = (listener.chain == Chain::MutualTls)
-                    .then(|| TlsConnector::from(Arc::clone(&certificates.client)));
-                let address = envoy.address_of(&listener.to_string())?;
-                Ok((listener, Target { address, tls }))
-            })
-            .collect::<Result<_>>()?;
+        let mesh = Mesh::new()?;
+        let envoy = Envoy::start(&Bench {
+            listeners,
+            modules,
+            backends: backends.backends,
+            mesh: &mesh,
+            cpu,
+            workers,
+        })
+        .await?;
+        let mut targets = BTreeMap::new();
+        for &listener in listeners {
+            let tls = (listener.chain == Chain::MutualTls).then(|| {
+                Tls::own(TlsVersion::V1_3)
+                    .without_alpn()
+                    .with_identity(&mesh.client)
+            });
+            let address = envoy.listener_address(&listener.to_string()).await?;
+            targets.insert(listener, Target { address, tls });
+        }
         Ok(Self {
             envoy,
             backends,
@@ -153,15 +160,20 @@ impl Rig {
 
     async fn costs(&self, load: impl AsyncFnOnce() -> Result<u64>) -> Result<Sample> {
         settle().await;
-        let before = self.envoy.cpu_time()?;
+        let before = self.cpu_time()?;
         let served = load().await?;
         settle().await;
-        let after = self.envoy.cpu_time()?;
+        let after = self.cpu_time()?;
         ensure!(served > 0, "load: nothing was served");
         Ok(Sample {
             served,
             cpu: after.saturating_sub(before),
         })
+    }
+
+    fn cpu_time(&self) -> Result<Duration> {
+        schedstat::cpu_time(self.envoy.pid())
+            .with_context(|| format!("envoy; its log: {}", self.envoy.log_tail()))
     }
 
     /// Opens the idle connections of the crowded [`Workload::Open`], each answered once.
@@ -182,12 +194,12 @@ impl Rig {
     pub async fn dismiss_crowd(&self, listener: Listener, crowd: Clients) -> Result<()> {
         drop(crowd);
         let name = format!("http.{listener}.downstream_cx_active");
-        let started = Instant::now();
-        while self.envoy.stats(&name)?.values().any(|&open| open > 0) {
-            ensure!(started.elapsed() < PATIENCE, "{name}: still above 0");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        Ok(())
+        eventually("the crowd has left", || async {
+            let open = self.envoy.stats(&name).await?;
+            ensure!(open.values().all(|&open| open == 0), "{open:?}");
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -1,24 +1,19 @@
 //! The bench's loads on a real Envoy: their counts equal those of Envoy and plainsight. Nothing is timed.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use plainsight_bench::bootstrap::Modules;
-use plainsight_bench::envoy::PATIENCE;
 use plainsight_bench::load::Limit;
 use plainsight_bench::memory;
 use plainsight_bench::rig::{KEEP_ALIVE, Rig};
 use plainsight_bench::variant::{CALLER_CONNECTIONS, Cell, Chain, Filter, Listener, Workload};
+use plainsight_harness::eventually::eventually;
 
 const ROUNDS: u64 = 2;
 
 async fn rig(listeners: &[Listener]) -> Rig {
-    let envoy =
-        std::env::var_os("PLAINSIGHT_ENVOY").expect("PLAINSIGHT_ENVOY: use `make test-bench`");
     let modules = Modules::from_environment().unwrap();
-    Rig::start(&PathBuf::from(envoy), &modules, listeners, None, 1)
-        .await
-        .unwrap()
+    Rig::start(&modules, listeners, None, 1).await.unwrap()
 }
 
 fn on(chain: Chain) -> [Listener; 2] {
@@ -38,11 +33,11 @@ async fn in_turns(rig: &Rig, workload: Workload, limit: Limit) -> [u64; 2] {
 }
 
 /// The sum of plainsight's counters of this name for the listener's port.
-fn counted(rig: &Rig, metric: &str, listener: Listener) -> u64 {
+async fn counted(rig: &Rig, metric: &str, listener: Listener) -> u64 {
     let port = rig.target(listener).unwrap().address.port();
     // Requests without TLS carry one label more behind the port.
     let labels = [";", ","].map(|end| format!("destination_port={port}{end}"));
-    let stats = rig.envoy.stats(metric).unwrap();
+    let stats = rig.envoy.stats(metric).await.unwrap();
     let of_port = stats
         .iter()
         .filter(|(name, _)| labels.iter().any(|label| name.contains(label)));
@@ -50,11 +45,12 @@ fn counted(rig: &Rig, metric: &str, listener: Listener) -> u64 {
 }
 
 /// Envoy's own counter of this listener's HTTP connection manager.
-fn envoys(rig: &Rig, listener: Listener, counter: &str) -> u64 {
+async fn envoys(rig: &Rig, listener: Listener, counter: &str) -> u64 {
     let name = format!("http.{listener}.{counter}");
     let stats = rig
         .envoy
         .stats(&format!("^http.{listener}.{counter}$"))
+        .await
         .unwrap();
     *stats
         .get(&name)
@@ -63,19 +59,14 @@ fn envoys(rig: &Rig, listener: Listener, counter: &str) -> u64 {
 
 /// Waits until the two sides are equal: plainsight counts mutual TLS on a timer, and Envoy learns of a request that
 /// was cut off a little after the client.
-async fn become_equal(what: &str, left: impl Fn() -> u64, right: impl Fn() -> u64) {
-    let started = Instant::now();
-    loop {
-        let (l, r) = (left(), right());
-        if l == r {
-            return;
-        }
-        assert!(
-            started.elapsed() < PATIENCE,
-            "{what}: {l} and {r} stay different"
-        );
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
+async fn become_equal(what: &str, left: impl AsyncFn() -> u64, right: impl AsyncFn() -> u64) {
+    eventually(what, || async {
+        let (left, right) = (left().await, right().await);
+        anyhow::ensure!(left == right, "{left} and {right} differ");
+        Ok(())
+    })
+    .await
+    .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
 #[tokio::test]
@@ -95,7 +86,7 @@ async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
     );
     for listener in listeners {
         assert_eq!(
-            envoys(&rig, listener, "downstream_rq_2xx"),
+            envoys(&rig, listener, "downstream_rq_2xx").await,
             1_000 * ROUNDS,
             "{listener}"
         );
@@ -103,21 +94,21 @@ async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
     let keep_alive = KEEP_ALIVE as u64;
     become_equal(
         "plainsight's requests",
-        || counted(&rig, "plainsight_requests_total", both),
-        || 1_000 * ROUNDS,
+        async || counted(&rig, "plainsight_requests_total", both).await,
+        async || 1_000 * ROUNDS,
     )
     .await;
     become_equal(
         "plainsight's connections",
-        || counted(&rig, "plainsight_connections_total", both),
-        || (500 + keep_alive) * ROUNDS,
+        async || counted(&rig, "plainsight_connections_total", both).await,
+        async || (500 + keep_alive) * ROUNDS,
     )
     .await;
 
     // wrk ends by the clock, in the middle of its last requests, so the count is Envoy's.
     let served = in_turns(&rig, Workload::Http1, Limit::Time(Duration::from_secs(1))).await;
     for (listener, served) in listeners.into_iter().zip(served) {
-        let total = envoys(&rig, listener, "downstream_rq_total");
+        let total = envoys(&rig, listener, "downstream_rq_total").await;
         assert!(
             total >= served + 1_000 * ROUNDS,
             "{listener}: {served} of {total}"
@@ -125,11 +116,11 @@ async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
     }
     become_equal(
         "plainsight's requests and Envoy's",
-        || counted(&rig, "plainsight_requests_total", both),
-        || envoys(&rig, both, "downstream_rq_total"),
+        async || counted(&rig, "plainsight_requests_total", both).await,
+        async || envoys(&rig, both, "downstream_rq_total").await,
     )
     .await;
-    assert_eq!(counted(&rig, "plainsight_requests_total", none), 0);
+    assert_eq!(counted(&rig, "plainsight_requests_total", none).await, 0);
 }
 
 #[tokio::test]
@@ -153,13 +144,13 @@ async fn mutual_tls_loads_are_what_envoy_and_plainsight_count() {
     let requests = (300 + keep_alive + 300) * ROUNDS;
     for listener in listeners {
         assert_eq!(
-            envoys(&rig, listener, "downstream_rq_2xx"),
+            envoys(&rig, listener, "downstream_rq_2xx").await,
             requests,
             "{listener}"
         );
     }
-    let mutual_tls = |metric| {
-        let stats = rig.envoy.stats(metric).unwrap();
+    let mutual_tls = async |metric: &str| {
+        let stats = rig.envoy.stats(metric).await.unwrap();
         let labelled = stats
             .iter()
             .filter(|(name, _)| name.contains("peer=mutual_tls,"));
@@ -167,26 +158,26 @@ async fn mutual_tls_loads_are_what_envoy_and_plainsight_count() {
     };
     become_equal(
         "plainsight's requests",
-        || mutual_tls("plainsight_requests_total"),
-        || requests,
+        async || mutual_tls("plainsight_requests_total").await,
+        async || requests,
     )
     .await;
     become_equal(
         "plainsight's connections",
-        || mutual_tls("plainsight_connections_total"),
-        || (keep_alive + 300) * ROUNDS,
+        async || mutual_tls("plainsight_connections_total").await,
+        async || (keep_alive + 300) * ROUNDS,
     )
     .await;
     become_equal(
         "requests that are no mutual TLS",
-        || {
-            counted(&rig, "plainsight_requests_total", both)
-                - mutual_tls("plainsight_requests_total")
+        async || {
+            counted(&rig, "plainsight_requests_total", both).await
+                - mutual_tls("plainsight_requests_total").await
         },
-        || 0,
+        async || 0,
     )
     .await;
-    assert_eq!(counted(&rig, "plainsight_requests_total", none), 0);
+    assert_eq!(counted(&rig, "plainsight_requests_total", none).await, 0);
 }
 
 #[tokio::test]
@@ -209,8 +200,8 @@ async fn bytes_arrive_whole_through_the_network_plugin_in_either_direction() {
         }
         become_equal(
             "plainsight's connections",
-            || counted(&rig, "plainsight_connections_total", listener),
-            || 4,
+            async || counted(&rig, "plainsight_connections_total", listener).await,
+            async || 4,
         )
         .await;
     }
@@ -236,11 +227,11 @@ async fn the_bench_has_as_many_callers_as_it_claims() {
     let requests = 2_000 + CALLER_CONNECTIONS as u64;
     become_equal(
         "plainsight's requests",
-        || counted(&rig, "plainsight_requests_total", listener),
-        || requests,
+        async || counted(&rig, "plainsight_requests_total", listener).await,
+        async || requests,
     )
     .await;
-    let series = rig.envoy.stats("plainsight_requests_total").unwrap();
+    let series = rig.envoy.stats("plainsight_requests_total").await.unwrap();
     assert_eq!(series.len(), 100, "{series:?}");
 }
 
@@ -267,7 +258,7 @@ async fn every_filter_serves_small_and_large_bodies() {
             filter,
         };
         assert_eq!(
-            envoys(&rig, listener, "downstream_rq_2xx"),
+            envoys(&rig, listener, "downstream_rq_2xx").await,
             20 + 8 + KEEP_ALIVE as u64,
             "{listener}"
         );
@@ -276,11 +267,8 @@ async fn every_filter_serves_small_and_large_bodies() {
 
 #[tokio::test]
 async fn memory_is_read_of_each_filter_in_each_round() {
-    let envoy = std::env::var_os("PLAINSIGHT_ENVOY").unwrap();
     let modules = Modules::from_environment().unwrap();
-    let memory = memory::measure(&PathBuf::from(envoy), &modules, 1)
-        .await
-        .unwrap();
+    let memory = memory::measure(&modules, 1).await.unwrap();
     let [none, empty, both] = memory::FILTERS.map(|filter| memory[&filter][0]);
     // V8 alone is several MiB, in a process of tens.
     assert!(

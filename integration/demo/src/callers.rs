@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use plainsight_integration::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::kube_state_metrics::Cluster;
 
 use crate::places::Places;
 
@@ -69,6 +70,31 @@ pub const CAST: [Member; 6] = [
         does: "a client with TLS of its own, which the sidecar passes through",
     },
 ];
+
+/// The cluster in which the cast has its names.
+pub fn cluster() -> Cluster {
+    let node = CAST.iter().find_map(|member| match member.home {
+        Home::Node(name) => Some((name, member.address)),
+        _ => None,
+    });
+    let (name, address) = node.unwrap_or_default();
+    CAST.iter()
+        .fold(Cluster::new(name, address), |cluster, member| {
+            let address = member.address;
+            match member.home {
+                Home::Deployment(namespace, name) => cluster.deployment(namespace, name, address),
+                Home::CronJob(namespace, name) => cluster.cron_job(namespace, name, address),
+                Home::StatefulSet(namespace, name) => {
+                    cluster.stateful_set(namespace, name, address)
+                }
+                // Two pods with the node's address: a caller from there has the node's name.
+                Home::Node(_) => cluster
+                    .daemon_set("kube-system", "kube-proxy")
+                    .daemon_set("kube-system", "node-exporter"),
+                Home::Machine => cluster,
+            }
+        })
+}
 
 /// The cast as the demo announces it.
 pub fn cast() -> String {

@@ -1,7 +1,7 @@
 //! The documented Envoy configuration, as Envoy gets it in the demo.
 
 use anyhow::Context;
-use plainsight_integration::envoy::Configuration;
+use plainsight_harness::envoy::Configuration;
 use serde_json::Value;
 
 use crate::places::Places;

@@ -5,7 +5,6 @@
 
 mod callers;
 mod example;
-mod kube_state_metrics;
 mod mesh;
 mod places;
 mod prometheus;

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
-use plainsight_integration::app::App;
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::pki::{Authority, Identity};
+use plainsight_harness::app::App;
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::pki::{Authority, Identity};
 use tempfile::TempDir;
 
 use crate::callers::{self, CAST, ORDERS, STOREFRONT};
@@ -31,7 +31,7 @@ impl DemoMesh {
     /// `PLAINSIGHT_ENVOY` or `PLAINSIGHT_WASM` names no file, or Envoy refuses its configuration (then the last lines
     /// of its log are in the message).
     pub async fn start() -> anyhow::Result<Self> {
-        let module = plainsight_integration::module_path()
+        let module = plainsight_harness::module_path()
             .context("the module: run make demo, which builds it")?;
         let app = App::start().await?;
         let certificates = tempfile::Builder::new()

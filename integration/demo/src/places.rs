@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use plainsight_integration::ports::ReservedPort;
+use plainsight_harness::ports::ReservedPort;
 use serde_json::{Value, json};
 
 /// The ports that the example documents and the demo listens on.

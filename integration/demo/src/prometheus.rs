@@ -2,18 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::process::{Child, Command, Stdio};
+use std::net::SocketAddr;
 
-use anyhow::{Context, anyhow, bail, ensure};
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::eventually;
-use plainsight_integration::ports::ReservedPort;
+use anyhow::{Context, bail, ensure};
+use plainsight_harness::kube_state_metrics::KubeStateMetrics;
+use plainsight_harness::prometheus::{self, Row};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
-use crate::callers::{CAST, Home};
-use crate::kube_state_metrics::KubeStateMetrics;
+use crate::callers::{self, CAST, Home};
 use crate::{rules, table};
 
 const SCRAPE: &str = include_str!("../../../envoy-config/prometheus/prometheus.yml");
@@ -38,114 +34,66 @@ const HOLDERS: &str = "plainsight:address:caller";
 
 /// A running Prometheus that scrapes the server's sidecar; it ends when dropped.
 pub struct Prometheus {
-    child: Child,
-    address: SocketAddr,
-    folder: TempDir,
+    running: prometheus::Prometheus,
     _names: KubeStateMetrics,
-    _port: ReservedPort,
 }
 
 impl Prometheus {
-    /// Starts it and waits until it knows who holds which address.
+    /// Starts it and waits until every address of the cast has its holder: a caller gets the name of the address's
+    /// holder at that time, so no caller may come before.
     ///
     /// # Errors
-    /// There is no `prometheus` on the path, it ended (its log's tail is in the message), or it knows nobody yet
+    /// There is no `prometheus` on the path, it ended (its log's tail is in the message), or the holders are not known
     /// after a minute.
     pub async fn start(envoy: SocketAddr) -> anyhow::Result<Self> {
-        let names = KubeStateMetrics::start().await?;
-        let port = ReservedPort::take()?;
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
-        let folder = tempfile::Builder::new()
-            .prefix("plainsight-prometheus-")
-            .tempdir()?;
-        std::fs::write(folder.path().join("rules.yml"), rules::at_demo_pace()?)?;
-        std::fs::write(
-            folder.path().join("prometheus.yml"),
-            configuration(envoy, names.address())?.to_string(),
-        )?;
-        let log = std::fs::File::create(folder.path().join("log"))?;
-        // Should this process be killed, the kernel ends its child: setpriv(1), --pdeathsig.
-        let child = Command::new("setpriv")
-            .args([
-                "--pdeathsig",
-                "KILL",
-                "--",
-                "prometheus",
-                "--config.file=prometheus.yml",
-                "--storage.tsdb.path=series",
-            ])
-            .arg(format!("--web.listen-address={address}"))
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("prometheus: setpriv: cannot be started")?;
-        let mut prometheus = Self {
-            child,
-            address,
-            folder,
-            _names: names,
-            _port: port,
-        };
-        prometheus.knows_the_cast().await?;
-        Ok(prometheus)
-    }
-
-    /// A sighting is named by who held its address then, so nobody may call before the holders are known.
-    async fn knows_the_cast(&mut self) -> anyhow::Result<()> {
-        let Self {
-            child,
-            address,
-            folder,
-            ..
-        } = self;
-        let address = *address;
+        let names = KubeStateMetrics::start(callers::cluster()).await?;
+        let configuration = configuration(envoy, names.address())?;
+        let running = prometheus::Prometheus::start(&[
+            ("prometheus.yml", configuration.to_string()),
+            ("rules.yml", rules::at_demo_pace()?),
+        ])
+        .await?;
         let holders = CAST
             .iter()
             .filter(|member| member.home != Home::Machine)
             .count();
-        eventually("prometheus: the holders of the addresses are known", || {
-            let ended = child.try_wait();
-            let log = log_tail(folder);
-            async move {
-                if let Some(status) = ended? {
-                    return Ok(Err(anyhow!(
-                        "prometheus: ended: {status}; the last lines of its log:\n{log}"
-                    )));
-                }
-                let known = query(address, HOLDERS).await?;
+        let what = "prometheus: the holders of the addresses are known";
+        running
+            .until(what, HOLDERS, |known| {
                 ensure!(
                     known.len() == holders,
                     "{} of {holders} addresses have a holder",
                     known.len()
                 );
-                Ok(Ok(()))
-            }
+                Ok(())
+            })
+            .await
+            .with_context(|| running.log())?;
+        Ok(Self {
+            running,
+            _names: names,
         })
-        .await
-        .with_context(|| log_tail(folder))?
     }
 
-    /// Who stands in the way, as soon as the rules have an answer for every one of `expected` ports and addresses.
+    /// The blocking callers, as soon as the rules have an answer for all of `expected` ports and addresses.
     ///
     /// # Errors
     /// They have none after a minute.
     pub async fn blocking_callers(&self, expected: usize) -> anyhow::Result<Vec<Named>> {
-        eventually("prometheus: the rules name the callers", || async {
-            let mut named: Vec<Named> = query(self.address, BLOCKING)
-                .await?
-                .iter()
-                .map(Named::read)
-                .collect();
-            named.sort();
-            named.dedup();
-            if named.len() < expected {
-                bail!("{BLOCKING}: {} of {expected} rows: {named:?}", named.len());
-            }
-            Ok(named)
-        })
-        .await
+        let what = "prometheus: the rules name the callers";
+        self.running
+            .until(what, BLOCKING, |rows| {
+                let mut named: Vec<Named> = rows.iter().map(Named::read).collect();
+                named.sort();
+                named.dedup();
+                ensure!(
+                    named.len() >= expected,
+                    "{} of {expected} callers: {named:?}",
+                    named.len()
+                );
+                Ok(named)
+            })
+            .await
     }
 
     /// Three queries for a person who keeps the demo running, each with how many rows it has now.
@@ -155,42 +103,14 @@ impl Prometheus {
     pub async fn queries_to_try(&self) -> anyhow::Result<String> {
         let mut text = format!(
             "Prometheus: http://{}/graph. Three queries to try:\n",
-            self.address
+            self.running.address()
         );
         for (what, expression) in TO_TRY {
-            let rows = query(self.address, expression).await?.len();
+            let rows = self.running.query(expression).await?.len();
             let _ = writeln!(text, "  {expression}\n      {what}; rows now: {rows}");
         }
         Ok(text)
     }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // Both fail only when it has already ended.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// The label sets of an instant query's answer.
-async fn query(prometheus: SocketAddr, query: &str) -> anyhow::Result<Vec<Value>> {
-    let path = format!("/api/v1/query?query={}", percent_encoded(query));
-    let reply = Caller::http1("127.0.0.1").get(prometheus, &path).await?;
-    let answer: Value = serde_json::from_slice(&reply.body)?;
-    let result = answer["data"]["result"]
-        .as_array()
-        .with_context(|| format!("prometheus: {query}: {answer}"))?;
-    Ok(result
-        .iter()
-        .map(|series| series["metric"].clone())
-        .collect())
-}
-
-fn log_tail(folder: &TempDir) -> String {
-    let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-    let lines: Vec<&str> = log.lines().collect();
-    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 /// The shipped jobs, scraped every second. Debian's Prometheus has no Kubernetes discovery: the targets and the labels that
@@ -220,18 +140,6 @@ fn configuration(envoy: SocketAddr, names: SocketAddr) -> anyhow::Result<Value> 
     Ok(configuration)
 }
 
-/// Percent-encoded for a query string: everything but unreserved characters (RFC 3986, section 2.3).
-fn percent_encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut encoded, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            encoded.push(byte.into());
-        } else {
-            let _ = write!(encoded, "%{byte:02X}");
-        }
-        encoded
-    })
-}
-
 /// A caller with its name, on one port.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Named {
@@ -244,8 +152,8 @@ pub struct Named {
 }
 
 impl Named {
-    fn read(labels: &Value) -> Self {
-        let label = |key: &str| labels[key].as_str().unwrap_or_default().to_owned();
+    fn read(row: &Row) -> Self {
+        let label = |key| row.label(key).to_owned();
         Self {
             caller: label("caller"),
             kind: label("caller_kind"),
@@ -287,14 +195,4 @@ pub fn render(named: &[Named]) -> String {
         [caller, kind, destination, port, peer, traffic]
     });
     table::columns(header, lines)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_query_survives_the_way_through_a_url() {
-        assert_eq!(percent_encoded(r#"a:b{c="1h"}"#), "a%3Ab%7Bc%3D%221h%22%7D");
-    }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use plainsight_integration::exposition::{Sample, Scrape};
+use plainsight_harness::exposition::{Sample, Scrape};
 
 /// One caller on one port.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,7 +25,7 @@ pub struct Row {
     pub traffic: BTreeSet<String>,
     /// How many connections.
     pub connections: u64,
-    /// How many requests, 0 for a caller that speaks no HTTP.
+    /// How many requests, 0 for a caller without HTTP.
     pub requests: u64,
     /// When it was last there, absent for mutual TLS.
     pub last_seen: Option<SystemTime>,
@@ -118,8 +118,8 @@ fn empty(sample: &Sample) -> Row {
 }
 
 impl Row {
-    /// What it speaks, in words.
-    fn speaks(&self) -> String {
+    /// Its protocol, in words.
+    fn protocol(&self) -> String {
         let http = self.requests > 0;
         let mut words = match (self.peer.as_str(), http) {
             ("mutual_tls", true) => "mutual TLS, HTTP".to_owned(),
@@ -174,7 +174,7 @@ pub fn render(rows: &[Row], now: SystemTime) -> String {
             row.destination.clone(),
             row.port.to_string(),
             row.who(),
-            row.speaks(),
+            row.protocol(),
             row.verdict().to_owned(),
             row.connections.to_string(),
             requests,

@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar, stats_config};
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar, stats_config};
 use serde_json::{Value, json};
 
 fn example() -> Value {

@@ -16,7 +16,7 @@ pub use tls::{Tls, TlsVersion};
 
 /// The protocol of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Speaks {
+pub enum CallerProtocol {
     /// HTTP/1.1.
     Http1,
     /// HTTP/2, with prior knowledge when there is no TLS.
@@ -35,7 +35,7 @@ pub struct Caller {
     /// Its source address.
     pub source: IpAddr,
     /// Its protocol.
-    pub speaks: Speaks,
+    pub protocol: CallerProtocol,
     /// Its TLS, or none.
     pub tls: Option<Tls>,
     /// Headers of each request.
@@ -73,13 +73,13 @@ impl Caller {
     ///
     /// # Panics
     /// `source` is not an IP address.
-    pub fn new(source: &str, speaks: Speaks) -> Self {
+    pub fn new(source: &str, protocol: CallerProtocol) -> Self {
         let source = source
             .parse()
             .unwrap_or_else(|_| panic!("caller: not an address: {source}"));
         Self {
             source,
-            speaks,
+            protocol,
             tls: None,
             headers: HeaderMap::new(),
         }
@@ -87,27 +87,27 @@ impl Caller {
 
     /// Plain HTTP/1.1.
     pub fn http1(source: &str) -> Self {
-        Self::new(source, Speaks::Http1)
+        Self::new(source, CallerProtocol::Http1)
     }
 
     /// h2c.
     pub fn http2(source: &str) -> Self {
-        Self::new(source, Speaks::Http2)
+        Self::new(source, CallerProtocol::Http2)
     }
 
     /// A plain gRPC stream.
     pub fn grpc(source: &str) -> Self {
-        Self::new(source, Speaks::Grpc)
+        Self::new(source, CallerProtocol::Grpc)
     }
 
     /// A plain WebSocket.
     pub fn web_socket(source: &str) -> Self {
-        Self::new(source, Speaks::WebSocket)
+        Self::new(source, CallerProtocol::WebSocket)
     }
 
     /// Plain bytes.
     pub fn bytes(source: &str) -> Self {
-        Self::new(source, Speaks::Bytes)
+        Self::new(source, CallerProtocol::Bytes)
     }
 
     /// The same over TLS.
@@ -118,7 +118,7 @@ impl Caller {
 
     /// The same through mutual TLS, as a sidecar with this identity does it: with Istio's ALPN for its protocol.
     pub fn over_mesh(self, identity: &Identity) -> Self {
-        let tls = Tls::mesh(Some(identity), self.speaks);
+        let tls = Tls::mesh(Some(identity), self.protocol);
         self.over(tls)
     }
 
@@ -187,7 +187,7 @@ impl Caller {
         let mut connection = self.connect(to).await?;
         let reply = connection.exchange(path).await?;
         ensure!(
-            self.speaks == Speaks::Bytes || reply.status < 300,
+            self.protocol == CallerProtocol::Bytes || reply.status < 300,
             "caller: status {}: {}",
             reply.status,
             String::from_utf8_lossy(&reply.body)
@@ -201,7 +201,7 @@ impl Caller {
     /// # Errors
     /// The connection failed, it is not HTTP/2, or a request was not successful.
     pub async fn call_at_once(&self, to: SocketAddr, requests: u32) -> anyhow::Result<()> {
-        let connection = self.connect(to).await?;
+        let mut connection = self.connect(to).await?;
         let replies = in_time(
             "caller: requests at once",
             connection.requests_at_once(requests),

@@ -1,9 +1,10 @@
 //! A real Envoy process: start, readiness, reconfiguration by files, metrics and log.
 
 mod admin;
-mod process;
 
-use std::net::SocketAddr;
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
@@ -11,8 +12,8 @@ use tempfile::TempDir;
 
 use crate::eventually::eventually;
 use crate::exposition::Scrape;
+use crate::process::Process;
 use crate::shapes::{ClientSidecar, Sidecar};
-use process::Process;
 
 /// The configuration of an Envoy.
 pub trait Configuration {
@@ -25,6 +26,10 @@ pub trait Configuration {
     /// Drain time of replaced listeners, in seconds.
     fn drain_seconds(&self) -> u32 {
         1
+    }
+    /// The CPU it is confined to, or any.
+    fn cpu(&self) -> Option<usize> {
+        None
     }
 }
 
@@ -90,53 +95,43 @@ impl Envoy {
         let bootstrap_path = folder.path().join("bootstrap.json");
         std::fs::write(&bootstrap_path, bootstrap.to_string())?;
         let admin_path = folder.path().join("admin");
-        let concurrency = configuration.concurrency().to_string();
-        let drain_seconds = configuration.drain_seconds().to_string();
-        let mut process = Process::spawn(
-            &binary,
-            &[
-                "--config-path".as_ref(),
-                bootstrap_path.as_os_str(),
-                "--admin-address-path".as_ref(),
-                admin_path.as_os_str(),
-                "--concurrency".as_ref(),
-                concurrency.as_ref(),
+        let arguments = |command: &mut Command| {
+            command
+                .arg("--config-path")
+                .arg(&bootstrap_path)
+                .arg("--admin-address-path")
+                .arg(&admin_path)
+                .args(["--concurrency", &configuration.concurrency().to_string()])
                 // No shared memory, so two Envoys cannot share a base id.
-                "--disable-hot-restart".as_ref(),
+                .arg("--disable-hot-restart")
                 // A replaced listener drains immediately.
-                "--drain-time-s".as_ref(),
-                drain_seconds.as_ref(),
-                "--drain-strategy".as_ref(),
-                "immediate".as_ref(),
-                "--log-level".as_ref(),
-                "warning".as_ref(),
-                "--component-log-level".as_ref(),
-                "wasm:info,config:info,upstream:info,main:warning".as_ref(),
-            ],
-            folder.path().join("envoy.log"),
-        )?;
+                .args(["--drain-time-s", &configuration.drain_seconds().to_string()])
+                .args(["--drain-strategy", "immediate"])
+                .args(["--log-level", "warning"])
+                .args([
+                    "--component-log-level",
+                    "wasm:info,config:info,upstream:info,main:warning",
+                ]);
+        };
+        let log = folder.path().join("envoy.log");
+        let mut process = match configuration.cpu() {
+            None => Process::start(&binary, log, arguments)?,
+            // taskset (util-linux) becomes Envoy, so the process id stays.
+            Some(cpu) => Process::start("taskset", log, |command| {
+                command.args(["--cpu-list", &cpu.to_string()]).arg(&binary);
+                arguments(command);
+            })?
+            .named("envoy"),
+        };
         first().await.with_context(|| process.log_tail())?;
-        let admin = eventually("envoy: ready", || {
-            let outcome = match process.exit_status() {
-                Some(status) => Ok(Err(format!(
-                    "envoy: ended at start: {status}\n{}",
-                    process.log_tail()
-                ))),
-                None => read_address(&admin_path).map(Ok),
-            };
-            async move {
-                let address = match outcome? {
-                    Err(ended) => return Ok(Err(ended)),
-                    Ok(address) => address,
-                };
+        let admin = process
+            .ready("envoy: ready", async || {
+                let address = read_address(&admin_path)?;
                 let ready = admin::request("GET", address, "/ready").await?;
                 ensure!(ready.trim() == "LIVE", "envoy: not live: {ready}");
-                Ok(Ok(address))
-            }
-        })
-        .await
-        .with_context(|| process.log_tail())?
-        .map_err(anyhow::Error::msg)?;
+                Ok(address)
+            })
+            .await?;
         let envoy = Self {
             process,
             folder,
@@ -267,6 +262,38 @@ impl Envoy {
         .await
     }
 
+    /// The counters and gauges whose names match a regular expression.
+    ///
+    /// # Errors
+    /// The admin page cannot be read, or a value is no number.
+    pub async fn stats(&self, filter: &str) -> anyhow::Result<BTreeMap<String, u64>> {
+        let text = self
+            .get(&format!("/stats?type=All&filter={filter}"))
+            .await?;
+        text.lines()
+            .filter_map(|line| line.rsplit_once(": "))
+            // Histograms and text values are left out.
+            .filter(|(_, value)| value.bytes().all(|byte| byte.is_ascii_digit()))
+            .map(|(name, value)| Ok((name.to_owned(), value.parse()?)))
+            .collect()
+    }
+
+    /// The address of the listener `name` that was configured with port 0 of 127.0.0.1.
+    ///
+    /// # Errors
+    /// No such listener.
+    pub async fn listener_address(&self, name: &str) -> anyhow::Result<SocketAddr> {
+        let page: Value = serde_json::from_str(&self.get("/listeners?format=json").await?)?;
+        let port = page["listener_statuses"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|status| status["name"] == name)
+            .and_then(|status| status["local_address"]["socket_address"]["port_value"].as_u64())
+            .with_context(|| format!("envoy: no listener {name}: {page}"))?;
+        Ok((Ipv4Addr::LOCALHOST, u16::try_from(port)?).into())
+    }
+
     /// Such as `1.40.0`.
     ///
     /// # Errors
@@ -282,7 +309,7 @@ impl Envoy {
 
     /// Whether the process still runs.
     pub fn is_running(&mut self) -> bool {
-        self.process.exit_status().is_none()
+        self.process.is_running()
     }
 
     /// Its log so far.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 /// Timeout of every wait, generous enough for a loaded machine.
 pub const DEADLINE: Duration = Duration::from_secs(60);
 
-const PAUSE: Duration = Duration::from_millis(25);
+pub(crate) const PAUSE: Duration = Duration::from_millis(25);
 
 /// Polls `attempt` until it returns `Ok`, or returns its last error after [`DEADLINE`].
 ///

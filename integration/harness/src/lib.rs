@@ -1,9 +1,9 @@
 //! Real Envoys with the configuration that istiod generates for a sidecar, and every kind of caller.
 //!
-//! Tests, the demo, the bench and the soak test build on this crate. The shortest use:
+//! Tests, the demo, the bench and the load test build on this crate. The shortest use:
 //!
 //! ```no_run
-//! use plainsight_integration::{app::App, callers::Caller, envoy::Envoy, shapes::{Mode, Port, Protocol, Sidecar}};
+//! use plainsight_harness::{app::App, callers::Caller, envoy::Envoy, shapes::{Mode, Port, Protocol, Sidecar}};
 //!
 //! # async fn example() -> anyhow::Result<()> {
 //! let app = App::start().await?;
@@ -25,8 +25,13 @@ pub mod callers;
 pub mod envoy;
 pub mod eventually;
 pub mod exposition;
+pub mod kube_state_metrics;
+pub mod page;
 pub mod pki;
 pub mod ports;
+pub mod process;
+pub mod prometheus;
+pub mod proof;
 pub mod shapes;
 
 use std::path::PathBuf;

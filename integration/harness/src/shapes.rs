@@ -21,4 +21,4 @@ pub use cluster::static_cluster;
 pub use outbound::ClientSidecar;
 pub use plugin::{FailurePolicy, Plugin};
 pub use sidecar::{Port, Sidecar};
-pub use stats::{STOCK_TAG_REGEXES, stats_config};
+pub use stats::{stats_config, stock_tags};

@@ -9,10 +9,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::Context;
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Reply};
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::pki;
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, Reply};
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::pki;
 
 use crate::kubernetes::Kubernetes;
 use crate::network::Namespace;
@@ -146,7 +146,19 @@ impl Mesh {
     /// The caller's error.
     pub async fn call(&self, caller: &Caller, to: SocketAddr) -> anyhow::Result<Reply> {
         let caller = caller.clone();
-        self.outside.run(async move { caller.call(to).await }).await
+        self.outside(async move { caller.call(to).await }).await
+    }
+
+    /// Runs `work` outside the workload's pod, where the addresses of callers are.
+    ///
+    /// # Errors
+    /// The error of `work`.
+    pub async fn outside<T, F>(&self, work: F) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    {
+        self.outside.run(work).await
     }
 
     /// What the sidecar shows Prometheus, on the port that is never captured.

@@ -1,15 +1,12 @@
 //! Programs that run inside a network namespace and never outlive the test.
 
-use std::ffi::OsStr;
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use anyhow::{Context, bail, ensure};
+use anyhow::{Context, ensure};
+use plainsight_harness::process::Process;
 
 use crate::network::Namespace;
-
-const TAIL_LINES: usize = 60;
 
 /// A file that `make istio-build` made, from the folder that `PLAINSIGHT_ISTIO` names.
 ///
@@ -27,13 +24,6 @@ pub fn istio(name: &str) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// A running program; it and its children are killed when dropped, or when the test dies.
-pub struct Program {
-    name: String,
-    child: Child,
-    log: PathBuf,
-}
-
 /// How a program is started.
 pub struct Start<'a> {
     /// Where it runs.
@@ -48,28 +38,18 @@ pub struct Start<'a> {
     pub folder: &'a Path,
 }
 
-impl Program {
-    /// Starts it.
-    ///
-    /// # Errors
-    /// The folder cannot be written, or a tool of util-linux or iproute2 is missing.
-    pub fn start(name: &str, start: &Start<'_>) -> anyhow::Result<Self> {
-        let log = start.folder.join(format!("{name}.log"));
-        let output = File::create(&log)?;
-        std::fs::create_dir_all(start.folder.join("varlib"))?;
-        // A process namespace of its own: its children die with it. The agent keeps modules below
-        // /var/lib/istio/data, a path that cannot be configured.
-        let mut command = Command::new("setpriv");
+/// Starts a program in its namespace. It and its children are killed when dropped, or when the test dies.
+///
+/// # Errors
+/// The folder cannot be written, or a tool of util-linux or iproute2 is missing.
+pub fn start(name: &str, start: &Start<'_>) -> anyhow::Result<Process> {
+    std::fs::create_dir_all(start.folder.join("varlib"))?;
+    let log = start.folder.join(format!("{name}.log"));
+    // A process namespace of its own: its children die with it. The agent keeps modules below /var/lib/istio/data, a
+    // path that cannot be configured.
+    let process = Process::start("unshare", log, |command| {
         command
-            .args(["--pdeathsig", "KILL", "--"])
-            .args([
-                "unshare",
-                "--mount",
-                "--pid",
-                "--fork",
-                "--kill-child=KILL",
-                "--",
-            ])
+            .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--"])
             .args([
                 "sh",
                 "-c",
@@ -85,57 +65,10 @@ impl Program {
                 "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             )
             .env("HOME", start.folder)
-            .envs(
-                start
-                    .environment
-                    .iter()
-                    .map(|(key, value)| (key, OsStr::new(value))),
-            )
-            .current_dir(start.folder)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output);
-        let child = command
-            .spawn()
-            .with_context(|| format!("{name}: cannot be started"))?;
-        Ok(Self {
-            name: name.to_owned(),
-            child,
-            log,
-        })
-    }
-
-    /// Fails with the tail of the log once it has ended, so that waiting can stop.
-    ///
-    /// # Errors
-    /// It has ended.
-    pub fn still_runs(&mut self) -> anyhow::Result<()> {
-        if let Some(status) = self.child.try_wait()? {
-            bail!("{}: ended with {status}:\n{}", self.name, self.log_tail());
-        }
-        Ok(())
-    }
-
-    /// Its log.
-    pub fn log(&self) -> String {
-        std::fs::read(&self.log)
-            .map(|log| String::from_utf8_lossy(&log).into_owned())
-            .unwrap_or_default()
-    }
-
-    /// The tail of its log.
-    pub fn log_tail(&self) -> String {
-        let log = self.log();
-        let lines: Vec<_> = log.lines().collect();
-        lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
+            .envs(start.environment.iter().map(|(key, value)| (key, value)))
+            .current_dir(start.folder);
+    })?;
+    Ok(process.named(name))
 }
 
 /// Runs a program in a namespace to its end and returns its output.

@@ -1,9 +1,9 @@
 //! A mesh whose workload is PERMISSIVE and has the filter: the start of the tests of verdicts, labels and exemptions.
 
 use anyhow::{Context, ensure};
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::eventually;
-use plainsight_integration::exposition::Scrape;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::exposition::Scrape;
 
 use serde_json::{Value, json};
 

@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use plainsight_istio_test::chart::{any_image, folder, plugins, render};
-use plainsight_istio_test::kubernetes::documents;
+use plainsight_istio::chart::{any_image, folder, plugins, render};
+use plainsight_istio::kubernetes::documents;
 use serde_json::{Value, json};
 
 /// The definitions of a file in a Go module that make test-chart has fetched.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use plainsight_istio_test::chart::{any_image, folder, plugins, render, root};
-use plainsight_istio_test::kubernetes::documents;
+use plainsight_istio::chart::{any_image, folder, plugins, render, root};
+use plainsight_istio::kubernetes::documents;
 use serde_json::{Value, json};
 
 const SETS: [&str; 5] = [

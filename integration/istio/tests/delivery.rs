@@ -1,9 +1,9 @@
 //! Real istiod, Istio's agent and a real Envoy: how the chart installs the filter, changes it and removes it.
 
-use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::chart;
-use plainsight_istio_test::mesh::Port;
-use plainsight_istio_test::stage::{Stage, canary, canary_values};
+use plainsight_harness::eventually::eventually;
+use plainsight_istio::chart;
+use plainsight_istio::mesh::Port;
+use plainsight_istio::stage::{Stage, canary, canary_values};
 use serde_json::{Value, json};
 
 async fn stage() -> Stage {
@@ -150,7 +150,7 @@ async fn the_scrape_job_takes_the_filters_series_and_no_others() {
     stage.install(canary_values(json!({}))).unwrap();
     until_the_filter_counts(&stage, "canary").await;
     let monitor = chart::render(&chart::folder(), &json!({"image": chart::any_image()})).unwrap();
-    let monitor = plainsight_istio_test::kubernetes::documents(&monitor)
+    let monitor = plainsight_istio::kubernetes::documents(&monitor)
         .unwrap()
         .into_iter()
         .find(|object| object["kind"] == "PodMonitor")
@@ -192,7 +192,7 @@ async fn the_agent_fetches_the_module_by_digest_from_the_registry() {
     assert_eq!(rendered.matches("@sha256:").count(), 2, "{rendered}");
     until_the_filter_counts(&stage, "canary").await;
     let fetched = stage.sidecar.fetched_modules().unwrap();
-    let module = std::fs::read(plainsight_integration::module_path().unwrap()).unwrap();
+    let module = std::fs::read(plainsight_harness::module_path().unwrap()).unwrap();
     assert_eq!(fetched.len(), 1, "one module for both plugins: {fetched:?}");
     assert!(
         std::fs::read(&fetched[0]).unwrap() == module,

@@ -1,10 +1,10 @@
 //! Connections and requests that an AuthorizationPolicy denies are still callers: `phase: AUTHN` puts both plugins
 //! before Istio's own RBAC, on HTTP and on TCP chains. CUSTOM policies come before that phase.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::mesh::{Port, caller_address};
-use plainsight_istio_test::stage::Stage;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::eventually;
+use plainsight_istio::mesh::{Port, caller_address};
+use plainsight_istio::stage::Stage;
 use serde_json::json;
 
 fn policy(action: &str) -> String {

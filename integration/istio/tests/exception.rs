@@ -1,10 +1,10 @@
 //! `portLevelMtls` with `exempt`: the port reads `exempt` before the switch, and stays open after it.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::mesh::{Port, caller_address};
-use plainsight_istio_test::stage::Stage;
-use plainsight_istio_test::strict;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::eventually;
+use plainsight_istio::mesh::{Port, caller_address};
+use plainsight_istio::stage::Stage;
+use plainsight_istio::strict;
 use serde_json::json;
 
 #[tokio::test]

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use plainsight::settings::{KEYS, Settings};
-use plainsight_istio_test::chart::{folder, root};
-use plainsight_istio_test::kubernetes::documents;
+use plainsight_istio::chart::{folder, root};
+use plainsight_istio::kubernetes::documents;
 use serde_json::Value;
 
 fn read(name: &str) -> String {

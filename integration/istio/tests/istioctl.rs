@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use plainsight_istio_test::chart::root;
-use plainsight_istio_test::program::istio;
-use plainsight_istio_test::strict;
+use plainsight_istio::chart::root;
+use plainsight_istio::program::istio;
+use plainsight_istio::strict;
 
 const SETS: [&str; 5] = [
     "canary",

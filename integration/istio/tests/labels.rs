@@ -1,9 +1,9 @@
 //! The filter's metrics under the bootstrap that Istio's agent renders from Istio's own template.
 
-use plainsight_integration::shapes::STOCK_TAG_REGEXES;
-use plainsight_istio_test::mesh::{Port, caller_address};
-use plainsight_istio_test::stage::{Stage, canary};
-use serde_json::{Value, json};
+use plainsight_harness::shapes::stock_tags;
+use plainsight_istio::mesh::{Port, caller_address};
+use plainsight_istio::stage::{Stage, canary};
+use serde_json::json;
 
 /// The line of one metric for the canary's address, as Prometheus reads it.
 async fn line(stage: &Stage, metric: &str) -> String {
@@ -42,23 +42,9 @@ async fn all_labels_are_in_one_on_a_stock_sidecar() {
         line(&stage, "plainsight_requests_total").await,
         format!("plainsight_requests_total{{tag=\"{of_caller},traffic=app\"}}")
     );
-    let of_istio: Vec<(String, String)> = tags(&stage);
-    let known: Vec<(String, String)> = STOCK_TAG_REGEXES
-        .iter()
-        .map(|(name, regex)| ((*name).to_owned(), (*regex).to_owned()))
-        .collect();
     assert_eq!(
-        of_istio, known,
-        "the harness's list of Istio's regexes is not Istio's"
+        stage.sidecar.bootstrap().unwrap()["stats_config"]["stats_tags"],
+        stock_tags(),
+        "integration/harness/src/shapes/stock_tags.json differs from Istio's bootstrap"
     );
-}
-
-/// Names and regexes of `stats_tags` in the bootstrap in force.
-fn tags(stage: &Stage) -> Vec<(String, String)> {
-    let bootstrap = stage.sidecar.bootstrap().unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let tags = bootstrap["stats_config"]["stats_tags"].as_array().unwrap();
-    tags.iter()
-        .map(|tag| (text(&tag["tag_name"]), text(&tag["regex"])))
-        .collect()
 }

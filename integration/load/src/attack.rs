@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use plainsight_integration::callers::Caller;
-use plainsight_integration::exposition::{Sample, Scrape};
+use plainsight_harness::callers::Caller;
+use plainsight_harness::exposition::{Sample, Scrape};
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

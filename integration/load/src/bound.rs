@@ -16,7 +16,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::ensure;
-use plainsight_integration::exposition::Scrape;
+use plainsight_harness::exposition::Scrape;
 
 use crate::tally::{CONNECTIONS, HANDSHAKE_FAILURES};
 

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
 use hyper::Request;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use plainsight_integration::callers::{Speaks, Tls, TlsVersion};
-use plainsight_integration::eventually::in_time;
+use plainsight_harness::callers::{CallerProtocol, Tls, TlsVersion};
+use plainsight_harness::eventually::in_time;
 
 use crate::tally::{Counts, Tally};
 use crate::wire::{Dial, End, answers, answers_until_end, echo, finish, request, send};
@@ -89,22 +89,24 @@ impl Conversation {
     /// Those of clients without mutual TLS.
     pub const PLAIN_ONLY: [Conversation; 3] = [HalfHello, Passthrough, NoCertificate];
 
-    fn speaks(self) -> Speaks {
+    fn protocol(self) -> CallerProtocol {
         match self {
-            KeepAlive | Pipelined | PipelinedReset | HalfRequest | HalfClosed => Speaks::Http1,
-            Http2 | Http2Reset => Speaks::Http2,
-            GrpcAborted => Speaks::Grpc,
-            WebSocketAborted => Speaks::WebSocket,
+            KeepAlive | Pipelined | PipelinedReset | HalfRequest | HalfClosed => {
+                CallerProtocol::Http1
+            }
+            Http2 | Http2Reset => CallerProtocol::Http2,
+            GrpcAborted => CallerProtocol::Grpc,
+            WebSocketAborted => CallerProtocol::WebSocket,
             Tcp | TcpReset | TcpHalfClosed | Silent | HalfHello | Passthrough | NoCertificate => {
-                Speaks::Bytes
+                CallerProtocol::Bytes
             }
         }
     }
 
     /// The port it goes to.
     pub fn port(self, ports: Ports) -> std::net::SocketAddr {
-        match self.speaks() {
-            Speaks::Bytes if self != NoCertificate => ports.tcp,
+        match self.protocol() {
+            CallerProtocol::Bytes if self != NoCertificate => ports.tcp,
             _ => ports.http,
         }
     }
@@ -141,10 +143,10 @@ impl Conversation {
     /// # Errors
     /// An answer is missing, a status is another, or a connection was cut.
     pub async fn hold(self, dial: &Dial<'_>) -> anyhow::Result<Tally> {
-        let speaks = self.speaks();
+        let protocol = self.protocol();
         match self {
             KeepAlive => {
-                let mut connection = dial.caller(speaks).connect(dial.to).await?;
+                let mut connection = dial.caller(protocol).connect(dial.to).await?;
                 for _ in 0..self.requests() {
                     let reply = connection.exchange("/").await?;
                     anyhow::ensure!(reply.status == 200, "status {}", reply.status);
@@ -157,7 +159,7 @@ impl Conversation {
                 } else {
                     End::Reset
                 };
-                let mut stream = dial.open(speaks, end).await?;
+                let mut stream = dial.open(protocol, end).await?;
                 send(&mut stream, request("").repeat(10).as_bytes()).await?;
                 let came = answers_until_end(&mut stream, 10).await?;
                 let mutual_tls = dial.identity.is_some();
@@ -166,13 +168,13 @@ impl Conversation {
                 return Ok(tally);
             }
             HalfRequest => {
-                let mut stream = dial.open(speaks, End::Reset).await?;
+                let mut stream = dial.open(protocol, End::Reset).await?;
                 send(&mut stream, request("").as_bytes()).await?;
                 answers(&mut stream, 1).await?;
                 send(&mut stream, b"POST / HTTP/1.1\r\nho").await?;
             }
             HalfClosed => {
-                let mut stream = dial.open(speaks, End::Fin).await?;
+                let mut stream = dial.open(protocol, End::Fin).await?;
                 send(&mut stream, request("").as_bytes()).await?;
                 answers(&mut stream, 1).await?;
                 finish(&mut stream).await?;
@@ -180,7 +182,7 @@ impl Conversation {
             Http2 => self.http2(dial, End::Fin).await?,
             Http2Reset => self.http2(dial, End::Reset).await?,
             GrpcAborted | WebSocketAborted => {
-                let mut connection = dial.caller(speaks).connect(dial.to).await?;
+                let mut connection = dial.caller(protocol).connect(dial.to).await?;
                 for _ in 0..2 {
                     connection.exchange("/").await?;
                 }
@@ -188,18 +190,18 @@ impl Conversation {
             }
             Tcp | TcpReset => {
                 let end = if self == Tcp { End::Fin } else { End::Reset };
-                let mut stream = dial.open(speaks, end).await?;
+                let mut stream = dial.open(protocol, end).await?;
                 for _ in 0..3 {
                     echo(&mut stream).await?;
                 }
             }
             TcpHalfClosed => {
-                let mut stream = dial.open(speaks, End::Fin).await?;
+                let mut stream = dial.open(protocol, End::Fin).await?;
                 echo(&mut stream).await?;
                 finish(&mut stream).await?;
             }
             Silent => {
-                let mut stream = dial.open(speaks, End::Fin).await?;
+                let mut stream = dial.open(protocol, End::Fin).await?;
                 if dial.identity.is_some() {
                     finish(&mut stream).await?;
                 }
@@ -216,7 +218,7 @@ impl Conversation {
             }
             NoCertificate => {
                 let stream = dial.tcp(End::Fin).await?;
-                let tls = Tls::mesh(None, Speaks::Http1);
+                let tls = Tls::mesh(None, CallerProtocol::Http1);
                 // In TLS 1.3 the refusal follows the handshake.
                 if let Ok(mut stream) = tls.handshake(stream).await {
                     finish(&mut stream).await?;
@@ -227,7 +229,7 @@ impl Conversation {
     }
 
     async fn http2(self, dial: &Dial<'_>, end: End) -> anyhow::Result<()> {
-        let stream = dial.open(self.speaks(), end).await?;
+        let stream = dial.open(self.protocol(), end).await?;
         let (sender, connection) =
             hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
                 .await?;

@@ -5,7 +5,7 @@ pub mod steady;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use plainsight_integration::callers::Caller;
+use plainsight_harness::callers::Caller;
 use serde_json::Value;
 
 use crate::tally::{Counts, REQUESTS, equal};
@@ -143,7 +143,7 @@ impl Scenario {
         })
     }
 
-    fn with(&self, change: impl Fn(&mut plainsight_integration::shapes::Plugin)) -> Draining {
+    fn with(&self, change: impl Fn(&mut plainsight_harness::shapes::Plugin)) -> Draining {
         let mut changed = self.target.started.clone();
         let sidecar = &mut changed.sidecar;
         for plugin in sidecar
@@ -256,7 +256,7 @@ pub async fn upgrade(plan: Plan) -> anyhow::Result<Report> {
 /// The module under test with a custom section more: other bytes, hence another VM
 /// (<https://webassembly.github.io/spec/core/binary/modules.html#custom-section>).
 fn another_module(folder: &Path) -> anyhow::Result<PathBuf> {
-    let mut bytes = std::fs::read(plainsight_integration::module_path()?)?;
+    let mut bytes = std::fs::read(plainsight_harness::module_path()?)?;
     // Id 0, six bytes: a name of five.
     bytes.extend_from_slice(b"\0\x06\x05other");
     let path = folder.join("upgraded.wasm");

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use plainsight_integration::callers::{Caller, Connection};
-use plainsight_integration::pki::Mesh;
+use plainsight_harness::callers::{Caller, Connection};
+use plainsight_harness::pki::Mesh;
 use serde_json::json;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

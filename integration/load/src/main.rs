@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use plainsight_soak::{attack, faults, load};
+use plainsight_load::{attack, faults, load};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -3,7 +3,7 @@
 use std::ops::AddAssign;
 
 use anyhow::ensure;
-use plainsight_integration::exposition::Scrape;
+use plainsight_harness::exposition::Scrape;
 
 /// `plainsight_connections_total`.
 pub const CONNECTIONS: &str = "plainsight_connections_total";

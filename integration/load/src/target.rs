@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use plainsight_integration::app::App;
-use plainsight_integration::envoy::{Configuration, Envoy};
-use plainsight_integration::pki::Mesh;
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::envoy::{Configuration, Envoy};
+use plainsight_harness::pki::Mesh;
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::Value;
 
 use crate::conversation::Ports;

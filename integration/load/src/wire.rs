@@ -3,9 +3,9 @@
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail, ensure};
-use plainsight_integration::callers::{Caller, Speaks, Tls};
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::pki::Identity;
+use plainsight_harness::callers::{Caller, CallerProtocol, Tls};
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::pki::Identity;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -38,13 +38,17 @@ impl Dial<'_> {
     ///
     /// # Errors
     /// No connection, or no handshake.
-    pub async fn open(&self, speaks: Speaks, end: End) -> anyhow::Result<Box<dyn Stream>> {
+    pub async fn open(
+        &self,
+        protocol: CallerProtocol,
+        end: End,
+    ) -> anyhow::Result<Box<dyn Stream>> {
         in_time("wire: connect", async {
             let stream = self.tcp(end).await?;
             let Some(identity) = self.identity else {
                 return Ok(Box::new(stream) as Box<dyn Stream>);
             };
-            let tls = Tls::mesh(Some(identity), speaks);
+            let tls = Tls::mesh(Some(identity), protocol);
             Ok(Box::new(tls.handshake(stream).await?) as Box<dyn Stream>)
         })
         .await
@@ -63,8 +67,8 @@ impl Dial<'_> {
     }
 
     /// A caller of the harness, at the same place.
-    pub fn caller(&self, speaks: Speaks) -> Caller {
-        let caller = Caller::new(self.source, speaks);
+    pub fn caller(&self, protocol: CallerProtocol) -> Caller {
+        let caller = Caller::new(self.source, protocol);
         match self.identity {
             None => caller,
             Some(identity) => caller.over_mesh(identity),

@@ -1,6 +1,6 @@
 //! Callers cannot make more series than the bound, and nothing is lost to it.
 
-use plainsight_soak::attack::{Plan, run};
+use plainsight_load::attack::{Plan, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn three_thousand_addresses_stay_within_the_bound_and_are_counted_exactly() {

@@ -1,6 +1,6 @@
 //! What operators do to a proxy under load costs no request and no count.
 
-use plainsight_soak::faults::{Plan, drain, reconfigure, remove_and_add, upgrade};
+use plainsight_load::faults::{Plan, drain, reconfigure, remove_and_add, upgrade};
 
 const PLAN: Plan = Plan {
     clients: 6,

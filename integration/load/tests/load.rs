@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use plainsight_soak::load::{Plan, run};
+use plainsight_load::load::{Plan, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_counter_equals_what_the_clients_did_and_memory_is_flat() {

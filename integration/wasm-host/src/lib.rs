@@ -24,6 +24,6 @@ pub use proxy::Proxy;
 pub use scrape::{Sample, Scrape};
 pub use sidecar::{Answered, Sidecar, real_module, real_module_bytes};
 pub use status::Status;
-pub use tags::{Exposed, STOCK_TAGS, TagRegexes};
+pub use tags::{Exposed, TagRegexes};
 pub use tally::Tally;
 pub use vm::{Accepted, ClosedBy, Exchange, Plugin, Vm, header_values};

@@ -5,11 +5,12 @@
 //! others: <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/common/stats/tag_producer_impl.cc> and
 //! <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/common/stats/tag_extractor_impl.cc>.
 
+use std::collections::HashMap;
+
 use anyhow::{Context, Result};
 use fancy_regex::Regex;
 
-/// The list in the stock bootstrap of Istio 1.27 to 1.31 (the same in all of them), with its source.
-pub const STOCK_TAGS: &str = include_str!("stock_tags.txt");
+const STOCK_TAGS: &str = include_str!("../../harness/src/shapes/stock_tags.json");
 
 /// What Envoy puts before the name of a Wasm metric, and takes away for Prometheus.
 const NAMESPACE: &str = "wasmcustom.";
@@ -50,21 +51,22 @@ pub struct TagRegexes {
 }
 
 impl TagRegexes {
-    /// The stock list.
+    /// The list of Istio's stock bootstrap, `stock_tags.json` of the harness.
     ///
     /// # Errors
     ///
-    /// A line that is no name and regex.
+    /// An entry without a name or a valid regex.
     pub fn stock() -> Result<Self> {
-        let mut regexes = Vec::new();
-        let lines = STOCK_TAGS.lines();
-        for line in lines.filter(|line| !line.starts_with('#') && !line.is_empty()) {
-            let (name, regex) = line.split_once('\t').context("stock_tags.txt: no tab")?;
+        let list: Vec<HashMap<String, String>> = serde_json::from_str(STOCK_TAGS)?;
+        let regexes = list.iter().map(|tag| {
+            let (name, regex) = (&tag["tag_name"], &tag["regex"]);
             let regex = Regex::new(&rust_syntax(regex))
-                .with_context(|| format!("stock_tags.txt: {name}: not a regex: {regex}"))?;
-            regexes.push((name.to_owned(), regex));
-        }
-        Ok(Self { regexes })
+                .with_context(|| format!("stock_tags.json: {name}: not a regex: {regex}"))?;
+            Ok((name.clone(), regex))
+        });
+        Ok(Self {
+            regexes: regexes.collect::<Result<_>>()?,
+        })
     }
 
     /// What becomes of the Wasm metric that the filter defined as `defined`.

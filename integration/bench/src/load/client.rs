@@ -5,13 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
-use rustls::pki_types::ServerName;
+use plainsight_harness::callers::Tls;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::task::JoinSet;
-use tokio_rustls::TlsConnector;
 
-use crate::certificates::SERVER_NAME;
 use crate::load::{Budget, Limit, spend};
 
 /// The User-Agent of every load, used by no prober or scraper.
@@ -33,8 +31,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 pub struct Target {
     /// The listener.
     pub address: SocketAddr,
-    /// Mutual TLS with this client, or no TLS.
-    pub tls: Option<TlsConnector>,
+    /// Mutual TLS of this client, or no TLS.
+    pub tls: Option<Tls>,
 }
 
 impl Target {
@@ -54,10 +52,8 @@ impl Target {
         stream.set_nodelay(true)?;
         Ok(match &self.tls {
             None => Box::new(stream),
-            Some(connector) => {
-                let name = ServerName::try_from(SERVER_NAME)?;
-                Box::new(connector.connect(name, stream).await?)
-            }
+            // A fresh TLS configuration each time: no session is resumed, every handshake is a full one.
+            Some(tls) => Box::new(tls.handshake(stream).await?),
         })
     }
 }
@@ -119,7 +115,7 @@ impl Client {
     /// The connection or the request fails.
     pub async fn open(target: Target, path: String, source: IpAddr) -> Result<Self> {
         let request = format!(
-            "GET {path} HTTP/1.1\r\nhost: {SERVER_NAME}\r\nuser-agent: {USER_AGENT}\r\n\r\n"
+            "GET {path} HTTP/1.1\r\nhost: bench.example\r\nuser-agent: {USER_AGENT}\r\n\r\n"
         );
         let mut client = Self {
             stream: target.connect(source).await?,

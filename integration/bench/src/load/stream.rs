@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use plainsight_harness::eventually::DEADLINE;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::envoy::PATIENCE;
 use crate::load::client::{Duplex, LOCALHOST, Target};
 use crate::load::{Limit, spend};
 
@@ -66,8 +66,8 @@ impl Streams {
                 return Ok(sent);
             }
             ensure!(
-                started.elapsed() < PATIENCE,
-                "upload: sent {sent} bytes, {arrived} arrived in {PATIENCE:?}"
+                started.elapsed() < DEADLINE,
+                "upload: sent {sent} bytes, {arrived} arrived in {DEADLINE:?}"
             );
             tokio::time::sleep(Duration::from_millis(1)).await;
         }

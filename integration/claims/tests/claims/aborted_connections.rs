@@ -1,10 +1,10 @@
 //! A mutual TLS peer that leaves, at any moment, is reported as nothing else.
 
-use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::eventually::{eventually, in_time};
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::shapes::{ClientSidecar, Port};
+use plainsight_harness::callers::{Caller, CallerProtocol, Tls, TlsVersion};
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::eventually::{eventually, in_time};
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::shapes::{ClientSidecar, Port};
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -86,9 +86,9 @@ async fn a_mutual_tls_peer_that_leaves_at_any_moment_is_reported_as_nothing_else
     let scene = Scene::start(json!({})).await;
     let caller = Caller::bytes("127.0.0.2");
     for port in [&scene.http, &scene.tcp, &scene.auto] {
-        for speaks in [Speaks::Http1, Speaks::Bytes] {
+        for protocol in [CallerProtocol::Http1, CallerProtocol::Bytes] {
             for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
-                let tls = Tls::mesh(Some(scene.client()), speaks).in_version(version);
+                let tls = Tls::mesh(Some(scene.client()), protocol).in_version(version);
                 leave_at_every_moment(&caller, &tls, port).await;
             }
         }

@@ -2,12 +2,12 @@
 //! upstream is connected, and rate and connection limits close at once. A mutual TLS peer is in the middle of its
 //! handshake then, and must not be reported. A plaintext caller is counted: STRICT would have rejected it.
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::ports::ReservedPort;
-use plainsight_integration::shapes::{Mode, Port, Protocol};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, CallerProtocol, Tls, TlsVersion};
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::ports::ReservedPort;
+use plainsight_harness::shapes::{Mode, Port, Protocol};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -31,7 +31,7 @@ async fn outage(configuration: Value) -> (Scene, Port, ReservedPort) {
 
 /// A mutual TLS peer that is slower than the sidecar: it has sent its ClientHello when Envoy closes.
 async fn slow_mutual_tls(scene: &Scene, source: &str, port: &Port, version: TlsVersion) {
-    let tls = Tls::mesh(Some(scene.client()), Speaks::Bytes).in_version(version);
+    let tls = Tls::mesh(Some(scene.client()), CallerProtocol::Bytes).in_version(version);
     let hello = tls.client_hello().unwrap();
     send_and_wait_for_close(&Caller::bytes(source), port, &hello).await;
 }
@@ -127,7 +127,7 @@ async fn a_mutual_tls_peer_whose_listener_drains_during_its_handshake_is_not_rep
     let caller = Caller::bytes("127.0.0.2");
     let mut waiting = Vec::new();
     for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
-        let tls = Tls::mesh(Some(scene.client()), Speaks::Bytes).in_version(version);
+        let tls = Tls::mesh(Some(scene.client()), CallerProtocol::Bytes).in_version(version);
         let mut stream = caller.tcp(scene.tcp.address()).await.unwrap();
         let hello = tls.client_hello().unwrap();
         stream.write_all(&hello).await.unwrap();

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::shapes::{FailurePolicy, Plugin};
+use plainsight_harness::callers::Caller;
+use plainsight_harness::shapes::{FailurePolicy, Plugin};
 use serde_json::{Value, json};
 
 use crate::scene::{CONFIG_ERRORS, HEADER, REQUESTS, Scene, plaintext_from};

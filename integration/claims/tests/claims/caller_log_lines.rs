@@ -1,7 +1,7 @@
 //! One JSON line at level warn for each new caller without mutual TLS.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::Envoy;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::Envoy;
 use serde_json::{Value, json};
 
 use crate::scene::{CONNECTIONS, Scene};

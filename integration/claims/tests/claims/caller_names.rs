@@ -1,6 +1,6 @@
 //! `callers`: the operator's names for address blocks.
 
-use plainsight_integration::callers::Caller;
+use plainsight_harness::callers::Caller;
 use serde_json::json;
 
 use crate::scene::{CONFIG_ERRORS, CONNECTIONS, Scene};

@@ -1,10 +1,10 @@
 //! Envoy numbers its connections from 0: 0 is a valid id.
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::{Configuration, Envoy};
-use plainsight_integration::eventually::eventually;
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::{Configuration, Envoy};
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
 use crate::scene::{HEADER, change_managers, plaintext_from};

@@ -1,9 +1,9 @@
 //! An asynchronous filter ahead: when a request continues, the latest bytes are another connection's.
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::{Configuration, Envoy};
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::{Configuration, Envoy};
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
 use crate::scene::{HEADER, change_managers, mesh_client, plaintext_from};

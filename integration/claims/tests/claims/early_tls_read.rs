@@ -1,8 +1,8 @@
 //! Trap: reading TLS facts before the handshake caches an empty certificate and breaks RBAC behind the filter
 //! (<https://github.com/envoyproxy/envoy/issues/40179>).
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::pki::Mesh;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::pki::Mesh;
 use serde_json::{Value, json};
 
 use crate::scene::{CONNECTIONS, Scene};
@@ -48,7 +48,7 @@ async fn rbac_behind_the_filter_still_sees_the_certificate_on_tcp_and_http() {
         (Caller::bytes("127.0.0.2"), &scene.tcp),
         (Caller::http1("127.0.0.2"), &scene.auto),
     ] {
-        let speaks = caller.speaks;
+        let protocol = caller.protocol;
         caller
             .clone()
             .over_mesh(scene.client())
@@ -56,7 +56,7 @@ async fn rbac_behind_the_filter_still_sees_the_certificate_on_tcp_and_http() {
             .await
             .unwrap_or_else(|error| {
                 panic!(
-                    "{speaks:?}: the right certificate: {error:#}\n{}",
+                    "{protocol:?}: the right certificate: {error:#}\n{}",
                     scene.envoy.log_tail()
                 );
             });

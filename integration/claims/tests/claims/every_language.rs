@@ -1,9 +1,9 @@
 //! The harness itself: without any plugin, callers of every protocol are served through a real Envoy.
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Tls, TlsVersion};
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_protocol_is_served_under_permissive() {

@@ -1,7 +1,7 @@
 //! The exposition of a stock sidecar, byte for byte.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::exposition::Scrape;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::exposition::Scrape;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, HEADER, LAST_SEEN, REQUESTS, Scene, mesh_client, plaintext_from};

@@ -1,8 +1,8 @@
 //! `exempt`: ports that stay plaintext under STRICT (`portLevelMtls`), so their callers do not break.
 
-use plainsight_integration::callers::{Caller, Tls, TlsVersion};
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::{
+use plainsight_harness::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::{
     app::App,
     shapes::{Mode, Port, Protocol, Sidecar},
 };

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::shapes::Plugin;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::shapes::Plugin;
 use serde_json::json;
 
 use crate::scene::{

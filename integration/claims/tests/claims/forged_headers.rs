@@ -1,6 +1,6 @@
 //! Client-supplied headers are not trusted.
 
-use plainsight_integration::callers::Caller;
+use plainsight_harness::callers::Caller;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
@@ -76,10 +76,7 @@ async fn a_mutual_tls_peer_keeps_its_own_principal() {
             .unwrap();
         assert_eq!(reply.header_seen_by_app(HEADER), [mesh_client()]);
     }
-    let principal = (
-        "source_principal",
-        plainsight_integration::pki::Mesh::CLIENT,
-    );
+    let principal = ("source_principal", plainsight_harness::pki::Mesh::CLIENT);
     let scrape = scene
         .counted(REQUESTS, &[("peer", "mutual_tls"), principal], 2.0)
         .await;

@@ -1,8 +1,8 @@
 //! Handshakes that failed because of a certificate, by far the most useful of all failures: none sent, or one of a
 //! foreign authority. Envoy 1.36 has no reason left when the connection closes, so the metric stays 0 there.
 
-use plainsight_integration::callers::{Caller, Speaks, Tls, TlsVersion};
-use plainsight_integration::pki::{Authority, Mesh};
+use plainsight_harness::callers::{Caller, CallerProtocol, Tls, TlsVersion};
+use plainsight_harness::pki::{Authority, Mesh};
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, HANDSHAKE_FAILURES, LAST_SEEN, OVERFLOW, REQUESTS, Scene};
@@ -14,7 +14,7 @@ async fn rejected(scene: &Scene, source: &str, tls: Tls) {
 }
 
 fn without_certificate(version: TlsVersion) -> Tls {
-    Tls::mesh(None, Speaks::Bytes).in_version(version)
+    Tls::mesh(None, CallerProtocol::Bytes).in_version(version)
 }
 
 #[tokio::test]
@@ -24,7 +24,7 @@ async fn a_missing_and_a_foreign_certificate_count_as_handshake_failures_and_not
     let foreign = foreign.spiffe(Mesh::CLIENT).unwrap();
     for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
         rejected(&scene, "127.0.0.2", without_certificate(version)).await;
-        let tls = Tls::mesh(Some(&foreign), Speaks::Bytes).in_version(version);
+        let tls = Tls::mesh(Some(&foreign), CallerProtocol::Bytes).in_version(version);
         rejected(&scene, "127.0.0.3", tls).await;
     }
     let scrape = scene.settled().await;

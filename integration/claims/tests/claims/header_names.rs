@@ -1,7 +1,7 @@
 //! Configured header names that would replace a header of the client, of the application or of a proxy are rejected.
 
-use plainsight_integration::app::SET_HEADER;
-use plainsight_integration::callers::Caller;
+use plainsight_harness::app::SET_HEADER;
+use plainsight_harness::callers::Caller;
 use serde_json::json;
 
 use crate::scene::{CONFIG_ERRORS, HEADER, Scene, plaintext_from};

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::eventually::eventually;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::eventually::eventually;
 use serde_json::json;
 
 use crate::scene::Scene;

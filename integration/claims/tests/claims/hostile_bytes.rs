@@ -1,7 +1,7 @@
 //! Header bytes that are not text, and bytes that are not HTTP: served or rejected by Envoy, counted, no VM lost.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::in_time;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::in_time;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

@@ -1,6 +1,6 @@
 //! Values that Istio's stock regexes match, or that hold label separators, arrive whole and in their own label.
 
-use plainsight_integration::callers::Caller;
+use plainsight_harness::callers::Caller;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, Scene};

@@ -1,9 +1,9 @@
 //! More root contexts than any reasonable sidecar has, all in one VM: each works as if it were alone.
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::{Configuration, Envoy};
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::{Configuration, Envoy};
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
 use crate::scene::{ATTRIBUTE_ERRORS, CONNECTIONS, HEADER, LAST_SEEN, REQUESTS, plaintext_from};

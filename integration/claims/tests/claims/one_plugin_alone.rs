@@ -1,7 +1,7 @@
 //! The role of a plugin is detected, not configured: one plugin without the other, and misleading names.
 
-use plainsight_integration::callers::{Caller, Tls, TlsVersion};
-use plainsight_integration::shapes::Plugin;
+use plainsight_harness::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::shapes::Plugin;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, HEADER, REQUESTS, Scene, mesh_client, plaintext_from};

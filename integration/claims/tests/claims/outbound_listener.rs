@@ -1,8 +1,8 @@
 //! Outbound listeners are ignored, even if the plugin's `match` selects them.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::Configuration;
-use plainsight_integration::shapes::Sidecar;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::Configuration;
+use plainsight_harness::shapes::Sidecar;
 use serde_json::{Value, json};
 
 use crate::scene::{CONNECTIONS, HEADER, LAST_SEEN, REQUESTS, Scene, plaintext_from};

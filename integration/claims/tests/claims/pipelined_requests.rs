@@ -1,7 +1,7 @@
 //! Pipelining and interleaving: the request being parsed need not belong to the connection whose bytes came last.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::in_time;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::in_time;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 

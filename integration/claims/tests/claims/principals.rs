@@ -1,7 +1,7 @@
 //! `principals: true` labels mutual TLS peers with their SPIFFE id, up to `maxCallers` of them.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::pki::Mesh;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::pki::Mesh;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, HEADER, OVERFLOW, REQUESTS, Scene};

@@ -4,11 +4,11 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Tls, TlsVersion};
-use plainsight_integration::envoy::{Configuration, Envoy};
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, Tls, TlsVersion};
+use plainsight_harness::envoy::{Configuration, Envoy};
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
 use crate::scene::{CONNECTIONS, HANDSHAKE_FAILURES};

@@ -1,8 +1,8 @@
 //! The opt-in headers for callers that STRICT would reject.
 
-use plainsight_integration::app::SET_HEADER;
-use plainsight_integration::callers::{Caller, Reply};
-use plainsight_integration::shapes::{Port, Protocol};
+use plainsight_harness::app::SET_HEADER;
+use plainsight_harness::callers::{Caller, Reply};
+use plainsight_harness::shapes::{Port, Protocol};
 use serde_json::{Value, json};
 
 use crate::scene::{HEADER, REQUESTS, Scene, application_down, plaintext_from};
@@ -56,12 +56,12 @@ async fn a_caller_that_strict_would_reject_gets_the_verdict_and_the_fixed_header
         Caller::http2("127.0.0.2"),
         Caller::grpc("127.0.0.2"),
     ] {
-        let speaks = caller.speaks;
+        let protocol = caller.protocol;
         let reply = caller.call(scene.http.address()).await.unwrap();
         assert_eq!(
             values(&reply),
             expected(&[plaintext_from("127.0.0.2")]),
-            "{speaks:?}"
+            "{protocol:?}"
         );
     }
     let mesh = Caller::http1("127.0.0.2").over_mesh(scene.client());

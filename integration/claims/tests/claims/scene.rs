@@ -2,14 +2,14 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::pki::Identity;
-use plainsight_integration::ports::ReservedPort;
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::pki::Identity;
+use plainsight_harness::ports::ReservedPort;
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
@@ -145,6 +145,6 @@ pub fn plaintext_from(source: &str) -> String {
 pub fn mesh_client() -> String {
     format!(
         "mutual_tls;strict=allow;principal=\"{}\"",
-        plainsight_integration::pki::Mesh::CLIENT
+        plainsight_harness::pki::Mesh::CLIENT
     )
 }

@@ -1,6 +1,6 @@
 //! Four workers, four VMs, one set of series; the cap on callers is each worker's own.
 
-use plainsight_integration::callers::Caller;
+use plainsight_harness::callers::Caller;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, HEADER, LAST_SEEN, OVERFLOW, REQUESTS, Scene, plaintext_from};

@@ -1,6 +1,6 @@
 //! `traffic`: the first request of a connection decides, and application traffic is never hidden as a probe.
 
-use plainsight_integration::callers::Caller;
+use plainsight_harness::callers::Caller;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, REQUESTS, Scene};

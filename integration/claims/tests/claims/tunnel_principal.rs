@@ -1,9 +1,9 @@
 //! HBONE: the tunnel's principal in filter state makes its inner connection mutual TLS, if it is one.
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::Caller;
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
 use serde_json::{Value, json};
 
 use crate::scene::{HEADER, REQUESTS, plaintext_from};

@@ -1,8 +1,8 @@
 //! Plugins in two VMs of one Envoy (two `vm_id`): `plainsight_config_errors` is the number of problems in force in all
 //! of them, and it follows the configuration.
 
-use plainsight_integration::callers::Caller;
-use plainsight_integration::shapes::{Plugin, Sidecar};
+use plainsight_harness::callers::Caller;
+use plainsight_harness::shapes::{Plugin, Sidecar};
 use serde_json::{Value, json};
 
 use crate::scene::{CONFIG_ERRORS, HEADER, Scene, plaintext_from};

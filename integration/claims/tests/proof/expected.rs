@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use plainsight_integration::exposition::{Sample, Scrape};
+use plainsight_harness::exposition::{Sample, Scrape};
+use plainsight_harness::proof::{CONNECTIONS, Counted, Does, Kind};
 
-use crate::kinds::{Counts, Does, KINDS, Kind};
 use crate::stage::{Stage, source};
 
-pub const CONNECTIONS: &str = "plainsight_connections_total";
 const REQUESTS: &str = "plainsight_requests_total";
 const HANDSHAKE_FAILURES: &str = "plainsight_handshake_failures_total";
 
@@ -53,11 +52,11 @@ pub fn after_strict(stage: &Stage) -> Vec<String> {
 
 type Key = (&'static str, BTreeMap<String, String>);
 
-fn lines(stage: &Stage, calls: &dyn Fn(&Kind) -> Vec<Counts>) -> Vec<String> {
+fn lines(stage: &Stage, calls: &dyn Fn(&Kind) -> Vec<Counted>) -> Vec<String> {
     let mut values: BTreeMap<Key, f64> = BTreeMap::new();
-    for (index, kind) in KINDS.iter().enumerate() {
-        for counts in calls(kind) {
-            count(&mut values, stage, index, kind, counts);
+    for (index, kind) in stage.kinds.iter().enumerate() {
+        for counted in calls(kind) {
+            count(&mut values, stage, index, kind, counted);
         }
     }
     values
@@ -78,46 +77,40 @@ fn count(
     stage: &Stage,
     index: usize,
     kind: &Kind,
-    counts: Counts,
+    counted: Counted,
 ) {
     let mut labels: BTreeMap<String, String> = [
         ("destination_workload", "orders".to_owned()),
         ("destination_workload_namespace", "legacy".to_owned()),
-        ("destination_port", stage.port(kind.port).label()),
+        ("destination_port", stage.port(kind.place).label()),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into();
     let source = source(index, kind).to_string();
-    match counts {
-        Counts::Nothing => {}
-        Counts::HandshakeFailure if !stage.has_failure_reasons() => {}
-        Counts::HandshakeFailure => {
+    let Some((peer, strict)) = kind.labels(counted) else {
+        if counted == Counted::HandshakeFailure && stage.has_failure_reasons() {
             labels.insert("source_ip".to_owned(), source);
             *values.entry((HANDSHAKE_FAILURES, labels)).or_default() += 1.0;
         }
-        Counts::Peer {
-            peer,
-            strict,
-            requests,
-        } => {
-            labels.insert("peer".to_owned(), peer.to_owned());
-            labels.insert("strict".to_owned(), strict.to_owned());
-            if peer == "mutual_tls" {
-                if let Some(principal) = stage.principal(index, kind) {
-                    labels.insert("source_principal".to_owned(), principal);
-                }
-            } else {
-                labels.insert("source_ip".to_owned(), source);
-                values.insert((LAST_SEEN, labels.clone()), 0.0);
-            }
-            *values.entry((CONNECTIONS, labels.clone())).or_default() += 1.0;
-            if requests > 0 {
-                if peer != "mutual_tls" {
-                    labels.insert("traffic".to_owned(), traffic(kind).to_owned());
-                }
-                *values.entry((REQUESTS, labels)).or_default() += f64::from(requests);
-            }
+        return;
+    };
+    labels.insert("peer".to_owned(), peer.to_owned());
+    labels.insert("strict".to_owned(), strict.to_owned());
+    if counted == Counted::Mutual {
+        if let Some(principal) = stage.principal(index, kind) {
+            labels.insert("source_principal".to_owned(), principal);
         }
+    } else {
+        labels.insert("source_ip".to_owned(), source);
+        values.insert((LAST_SEEN, labels.clone()), 0.0);
+    }
+    *values.entry((CONNECTIONS, labels.clone())).or_default() += 1.0;
+    let requests = kind.requests(counted);
+    if requests > 0 {
+        if counted != Counted::Mutual {
+            labels.insert("traffic".to_owned(), traffic(kind).to_owned());
+        }
+        *values.entry((REQUESTS, labels)).or_default() += f64::from(requests);
     }
 }
 

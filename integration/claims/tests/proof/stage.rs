@@ -3,34 +3,24 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use plainsight_integration::app::App;
-use plainsight_integration::callers::{Caller, Tls};
-use plainsight_integration::envoy::Envoy;
-use plainsight_integration::exposition::Scrape;
-use plainsight_integration::pki::{Authority, Identity, Mesh};
-use plainsight_integration::shapes::{ClientSidecar, Mode, Port, Protocol, Sidecar};
+use plainsight_harness::app::App;
+use plainsight_harness::callers::{Caller, CallerProtocol};
+use plainsight_harness::envoy::Envoy;
+use plainsight_harness::exposition::Scrape;
+use plainsight_harness::pki::{Authority, Mesh};
+use plainsight_harness::proof::{
+    self, Does, Fact, Kind, Over, Place, Verdict, kinds, principal, verdict,
+};
+use plainsight_harness::shapes::{ClientSidecar, Mode, Port, Protocol, Sidecar};
 use serde_json::json;
 
-use crate::expected::CONNECTIONS;
-use crate::kinds::{Does, KINDS, Kind, Over, Place, Verdict};
-
-/// The outcome of a caller.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fact {
-    Served,
-    Refused(String),
-    /// It sent no request.
-    NotAsked,
-}
-
 pub struct Stage {
+    /// Each has its own address and identity, so each has its own series.
+    pub kinds: Vec<Kind>,
     envoy: Envoy,
     sidecar: Sidecar,
     ports: Vec<Port>,
-    /// One identity per kind, so each kind of mutual TLS peer has its own series.
-    identities: Vec<Identity>,
-    foreign: Identity,
-    without_uri: Identity,
+    foreign: Authority,
     clients: BTreeMap<usize, (ClientSidecar, Envoy)>,
     envoy_version: String,
     _app: App,
@@ -49,39 +39,31 @@ impl Stage {
             .unwrap()
             .with_plainsight(configuration)
             .unwrap();
-        let authority = &sidecar.mesh.authority;
-        let identities = (0..KINDS.len())
-            .map(|index| authority.spiffe(&principal(index)).unwrap())
-            .collect();
-        let without_uri = authority.without_uri().unwrap();
+        let kinds = kinds(proof::Stage::Shapes);
         let envoy = Envoy::start(&sidecar).await.unwrap();
         let envoy_version = envoy.version().await.unwrap();
         let mut clients = BTreeMap::new();
-        for (index, kind) in KINDS
+        for (index, kind) in kinds
             .iter()
             .enumerate()
             .filter(|(_, kind)| kind.does == Does::ThroughSidecar)
         {
-            let to = ports[kind.port as usize].address();
+            let to = ports[kind.place as usize].address();
             let mut client =
                 ClientSidecar::new(sidecar.mesh.clone(), source(index, kind), to).unwrap();
-            if kind.speaks == plainsight_integration::callers::Speaks::Bytes {
+            if kind.protocol == CallerProtocol::Bytes {
                 client = client.carrying_bytes();
             }
             let running = Envoy::start(&client).await.unwrap();
             clients.insert(index, (client, running));
         }
-        let foreign = Authority::new("foreign")
-            .unwrap()
-            .spiffe(Mesh::CLIENT)
-            .unwrap();
+        let foreign = Authority::new("foreign").unwrap();
         Self {
+            kinds,
             envoy,
             sidecar,
             ports,
-            identities,
             foreign,
-            without_uri,
             clients,
             envoy_version,
             _app: app,
@@ -97,66 +79,21 @@ impl Stage {
         self.envoy.apply(&self.sidecar).await.unwrap();
     }
 
-    /// Runs one caller of the kind.
-    pub async fn call(&self, index: usize, kind: &Kind) -> Fact {
-        let source = source(index, kind);
-        let mut caller = Caller::new(&source.to_string(), kind.speaks);
-        if let Some(tls) = self.tls(index, kind) {
-            caller = caller.over(tls);
+    /// A call by each kind.
+    pub async fn call_all(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        for (index, kind) in self.kinds.iter().enumerate() {
+            let source = source(index, kind);
+            let (caller, to) = if let Some((client, _)) = self.clients.get(&index) {
+                (Caller::new("127.0.0.1", kind.protocol), client.address())
+            } else {
+                let mesh = &self.sidecar.mesh.authority;
+                let caller = kind.caller(source, number(index), mesh, &self.foreign);
+                (caller.unwrap(), self.port(kind.place).address_for(source))
+            };
+            facts.push(kind.call(&caller, to).await.unwrap());
         }
-        let mut to = self.port(kind.port).address_for(source);
-        let outcome = match kind.does {
-            Does::ConnectAndClose => {
-                caller.connect_and_close(to).await.unwrap();
-                return Fact::NotAsked;
-            }
-            Does::CallAs(agent) => caller
-                .with_header("user-agent", agent)
-                .call(to)
-                .await
-                .map(drop),
-            Does::Multiplex(requests) => caller.call_at_once(to, requests).await,
-            Does::ThroughSidecar => {
-                to = self.clients[&index].0.address();
-                Caller::new("127.0.0.1", kind.speaks)
-                    .call(to)
-                    .await
-                    .map(drop)
-            }
-            Does::Call | Does::CallOverIpv6 => caller.call(to).await.map(drop),
-        };
-        match outcome {
-            Ok(()) => Fact::Served,
-            Err(error) => {
-                let error = format!("{error:#}");
-                // No caller of this table may hang.
-                assert!(
-                    !error.contains("still not done"),
-                    "{}: {error}\n{}",
-                    kind.name,
-                    self.envoy.log_tail()
-                );
-                Fact::Refused(error)
-            }
-        }
-    }
-
-    fn tls(&self, index: usize, kind: &Kind) -> Option<Tls> {
-        let own = &self.identities[index];
-        Some(match kind.over {
-            Over::Plain => return None,
-            Over::Mesh(version) => Tls::mesh(Some(own), kind.speaks).in_version(version),
-            Over::MeshWithoutUri => Tls::mesh(Some(&self.without_uri), kind.speaks),
-            Over::MeshForeign(version) => {
-                Tls::mesh(Some(&self.foreign), kind.speaks).in_version(version)
-            }
-            Over::MeshWithoutCertificate(version) => {
-                Tls::mesh(None, kind.speaks).in_version(version)
-            }
-            Over::Own(version) => Tls::own(version),
-            Over::OwnWithoutSni(version) => Tls::own(version).without_sni(),
-            Over::OwnHoldingMeshCertificate(version) => Tls::own(version).with_identity(own),
-        })
+        facts
     }
 
     /// Waits until the filter's metrics are exactly these lines.
@@ -176,36 +113,21 @@ impl Stage {
             .unwrap_or_else(|error| panic!("{error:#}\n{}", self.envoy.log_tail()))
     }
 
-    /// The filter's verdict on a kind, from the series that carries its address or its principal.
-    pub fn verdict(&self, scrape: &Scrape, index: usize, kind: &Kind) -> Verdict {
-        let port = self.port(kind.port).label();
-        let source = source(index, kind).to_string();
+    /// The filter's verdict on a kind.
+    pub fn verdict(&self, scrape: &Scrape, index: usize) -> Verdict {
+        let kind = &self.kinds[index];
         let principal = self.principal(index, kind);
-        let series = scrape.matching(CONNECTIONS, &[]).find(|sample| {
-            sample.label("destination_port") == Some(&port)
-                && match sample.label("source_ip") {
-                    Some(address) => address == source,
-                    None => {
-                        sample.label("source_principal") == principal.as_deref() && is_mutual(kind)
-                    }
-                }
-        });
-        match series.and_then(|sample| sample.label("strict")) {
-            Some("allow") => Verdict::Allow,
-            Some("reject") => Verdict::Reject,
-            Some("exempt") => Verdict::Exempt,
-            Some(other) => panic!("{}: strict={other}", kind.name),
-            None => Verdict::None,
-        }
+        let port = self.port(kind.place).label();
+        verdict(scrape, &port, source(index, kind), principal.as_deref()).unwrap()
     }
 
     /// The label `source_principal` of a kind, if it uses mutual TLS.
     pub fn principal(&self, index: usize, kind: &Kind) -> Option<String> {
-        match (kind.does, kind.port, kind.over) {
+        match (kind.does, kind.place, kind.over) {
             (Does::ThroughSidecar, _, _) => Some(Mesh::CLIENT.to_owned()),
             (_, Place::Hbone, _) => Some(TUNNEL.to_owned()),
             (_, _, Over::MeshWithoutUri) => None,
-            _ => Some(principal(index)),
+            _ => Some(principal(number(index))),
         }
     }
 
@@ -221,27 +143,17 @@ impl Stage {
     }
 }
 
-fn is_mutual(kind: &Kind) -> bool {
-    matches!(
-        kind.permissive,
-        crate::kinds::Counts::Peer {
-            peer: "mutual_tls",
-            ..
-        }
-    )
-}
-
 const TUNNEL: &str = "spiffe://cluster.local/ns/shop/sa/tunnel";
 
-fn principal(index: usize) -> String {
-    format!("spiffe://cluster.local/ns/shop/sa/kind-{index}")
+fn number(index: usize) -> u8 {
+    u8::try_from(index + 1).unwrap()
 }
 
 /// Each kind has its own source address.
 pub fn source(index: usize, kind: &Kind) -> IpAddr {
     match kind.does {
         Does::CallOverIpv6 => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1u16]),
-        _ => IpAddr::from([127, 0, 1, u8::try_from(index + 1).unwrap()]),
+        _ => IpAddr::from([127, 0, 1, number(index)]),
     }
 }
 

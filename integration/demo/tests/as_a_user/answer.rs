@@ -44,7 +44,7 @@ fn the_table_shows_what_each_caller_did_and_the_answer_counts_them() {
     let text = with_documented_ports(&assert_succeeded(&demo().output().unwrap()));
     let rows: Vec<Vec<&str>> = text.lines().map(cells).collect();
 
-    // Destination, port, caller, what it speaks, verdict, connections, requests; then when.
+    // Destination, port, caller, protocol, verdict, connections, requests; then when.
     let breaks = [
         [
             "shop/orders",
@@ -119,12 +119,12 @@ fn the_table_shows_what_each_caller_did_and_the_answer_counts_them() {
         ["8080", "mutual TLS, HTTP", "5"],
         ["9000", "mutual TLS, TCP", "-"],
     ];
-    for [port, speaks, requests] in works {
+    for [port, protocol, requests] in works {
         let row = rows
             .iter()
             .find(|row| row.starts_with(&["shop/orders", port, storefront]));
         let row = row.unwrap_or_else(|| panic!("{port}: no row for {storefront} in:\n{text}"));
-        assert_eq!(row[3..5], [speaks, "works"], "{text}");
+        assert_eq!(row[3..5], [protocol, "works"], "{text}");
         assert_eq!(row[6..], [requests, "-"], "{text}");
     }
     assert_eq!(

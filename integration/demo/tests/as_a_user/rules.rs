@@ -1,48 +1,14 @@
 //! Every rule, alert and dashboard query is answered by a real Prometheus that scrapes real Envoys.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
-use std::time::{Duration, Instant};
-
+use anyhow::ensure;
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::prometheus::Api;
 use serde_json::Value;
 
 use crate::life::Kept;
 
-const DEADLINE: Duration = Duration::from_secs(60);
-
 const RULES: &str = include_str!("../../../../envoy-config/prometheus/plainsight.rules.yml");
 const DASHBOARD: &str = include_str!("../../../../envoy-config/grafana/plainsight.json");
-
-/// The body of a page of Prometheus's API.
-fn get(address: &str, path: &str) -> Value {
-    let mut stream = TcpStream::connect(address).unwrap();
-    write!(
-        stream,
-        "GET /api/v1/{path} HTTP/1.0\r\nHost: {address}\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
-    serde_json::from_str(body).unwrap_or_else(|error| panic!("{path}: {error}: {answer}"))
-}
-
-/// Polls until `check` succeeds: each group of rules is evaluated once a second, at its own time.
-fn eventually(check: impl Fn() -> Result<(), String>) {
-    let started = Instant::now();
-    while let Err(problem) = check() {
-        assert!(started.elapsed() < DEADLINE, "{problem}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
-}
-
-fn query(address: &str, expression: &str) -> Value {
-    let encoded: String = expression
-        .bytes()
-        .map(|byte| format!("%{byte:02X}"))
-        .collect();
-    get(address, &format!("query?query={encoded}"))
-}
 
 /// Queries of the panels, nested rows included.
 fn expressions(panels: &Value, found: &mut Vec<(String, String)>) {
@@ -78,30 +44,27 @@ fn substituted(expression: &str) -> String {
         .into_owned()
 }
 
-#[test]
-fn every_rule_and_every_panel_is_answered() {
+#[tokio::test]
+async fn every_rule_and_every_panel_is_answered() {
     let (_kept, text) = Kept::start();
     let (_, rest) = text.split_once("Prometheus: http://").unwrap();
     let (address, _) = rest.split_once('/').unwrap();
+    let prometheus = Api::at(address.parse().unwrap());
 
-    eventually(|| {
-        let rules = get(address, "rules");
-        let healthy: Vec<&Value> = rules["data"]["groups"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .flat_map(|group| group["rules"].as_array().unwrap())
+    let expected = RULES.matches("- record:").count();
+    // Each group of rules is evaluated once a second, at its own time.
+    eventually("every rule is healthy", || async {
+        let rules = prometheus.get("rules").await?;
+        let groups = rules["groups"].as_array().into_iter().flatten();
+        let healthy = groups
+            .flat_map(|group| group["rules"].as_array().into_iter().flatten())
             .filter(|rule| rule["health"] == "ok")
-            .collect();
-        let expected = RULES.matches("- record:").count();
-        match healthy.len() == expected {
-            true => Ok(()),
-            false => Err(format!(
-                "{} of {expected} rules are healthy: {rules}",
-                healthy.len()
-            )),
-        }
-    });
+            .count();
+        ensure!(healthy == expected, "{healthy} of {expected}: {rules}");
+        Ok(())
+    })
+    .await
+    .unwrap();
 
     for series in [
         "plainsight:caller:first_seen_timestamp_seconds{caller_kind=\"CronJob\"}",
@@ -112,13 +75,11 @@ fn every_rule_and_every_panel_is_answered() {
         "plainsight:namespace:blocking_callers{window=\"35d\", counted=\"all\"} == 5",
         "plainsight:namespace:ready{window=\"1h\", counted=\"all\"} == 0",
     ] {
-        eventually(|| {
-            let answer = query(address, series);
-            match answer["data"]["result"].as_array() {
-                Some(rows) if !rows.is_empty() => Ok(()),
-                _ => Err(format!("{series}: no rows: {answer}")),
-            }
-        });
+        let rows = |rows: &[_]| {
+            ensure!(!rows.is_empty(), "no rows");
+            Ok(())
+        };
+        prometheus.until("rows", series, rows).await.unwrap();
     }
 
     let dashboard: Value = serde_json::from_str(DASHBOARD).unwrap();
@@ -126,10 +87,7 @@ fn every_rule_and_every_panel_is_answered() {
     expressions(&dashboard["panels"], &mut panels);
     assert!(!panels.is_empty(), "a dashboard without queries");
     for (title, expression) in panels {
-        let answer = query(address, &substituted(&expression));
-        assert_eq!(
-            answer["status"], "success",
-            "{title}: {expression}: {answer}"
-        );
+        let answer = prometheus.query(&substituted(&expression)).await;
+        assert!(answer.is_ok(), "{title}: {answer:?}");
     }
 }

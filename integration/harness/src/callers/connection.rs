@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::{Caller, Reply, Speaks};
+use super::{Caller, CallerProtocol, Reply};
 use crate::eventually::in_time;
 
 /// Any byte stream.
@@ -27,10 +27,10 @@ type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 /// An open connection. Dropping it closes it at once, without the protocol's own close.
 pub struct Connection {
     headers: HeaderMap,
-    speaking: Speaking,
+    session: Session,
 }
 
-enum Speaking {
+enum Session {
     Http1(http1::SendRequest<Body>, JoinHandle<()>),
     Http2(http2::SendRequest<Body>, JoinHandle<()>),
     Grpc {
@@ -52,33 +52,33 @@ struct GrpcCall {
 
 impl Connection {
     pub(super) async fn open(caller: &Caller, stream: Box<dyn Stream>) -> anyhow::Result<Self> {
-        let speaking = match caller.speaks {
-            Speaks::Http1 => {
+        let session = match caller.protocol {
+            CallerProtocol::Http1 => {
                 let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-                Speaking::Http1(sender, tokio::spawn(async { drop(connection.await) }))
+                Session::Http1(sender, tokio::spawn(async { drop(connection.await) }))
             }
-            Speaks::Http2 | Speaks::Grpc => {
+            CallerProtocol::Http2 | CallerProtocol::Grpc => {
                 let (connection, driver) =
                     http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
                 let driver = tokio::spawn(async { drop(driver.await) });
-                match caller.speaks {
-                    Speaks::Grpc => Speaking::Grpc {
+                match caller.protocol {
+                    CallerProtocol::Grpc => Session::Grpc {
                         connection,
                         driver,
                         call: None,
                     },
-                    _ => Speaking::Http2(connection, driver),
+                    _ => Session::Http2(connection, driver),
                 }
             }
-            Speaks::WebSocket => Speaking::WebSocket {
+            CallerProtocol::WebSocket => Session::WebSocket {
                 stream: Some(stream),
                 socket: None,
             },
-            Speaks::Bytes => Speaking::Bytes(stream),
+            CallerProtocol::Bytes => Session::Bytes(stream),
         };
         Ok(Self {
             headers: caller.headers.clone(),
-            speaking,
+            session,
         })
     }
 
@@ -90,25 +90,25 @@ impl Connection {
     pub async fn exchange(&mut self, path: &str) -> anyhow::Result<Reply> {
         let headers = self.headers.clone();
         in_time("caller: exchange", async {
-            match &mut self.speaking {
-                Speaking::Http1(sender, _) => {
+            match &mut self.session {
+                Session::Http1(sender, _) => {
                     sender.ready().await?;
                     let request =
                         request("GET", path, false, headers, Empty::new().boxed_unsync())?;
                     read(sender.send_request(request).await?).await
                 }
-                Speaking::Http2(sender, _) => {
+                Session::Http2(sender, _) => {
                     sender.ready().await?;
                     let request = request("GET", path, true, headers, Empty::new().boxed_unsync())?;
                     read(sender.send_request(request).await?).await
                 }
-                Speaking::Grpc {
+                Session::Grpc {
                     connection, call, ..
                 } => grpc(connection, call, path, headers).await,
-                Speaking::WebSocket { stream, socket } => {
+                Session::WebSocket { stream, socket } => {
                     web_socket(stream, socket, path, headers).await
                 }
-                Speaking::Bytes(stream) => echo(stream).await,
+                Session::Bytes(stream) => echo(stream).await,
             }
         })
         .await
@@ -124,8 +124,8 @@ impl Connection {
     ///
     /// # Errors
     /// Not an HTTP/2 connection, or it broke.
-    pub async fn requests_at_once(&self, requests: u32) -> anyhow::Result<Vec<Reply>> {
-        let Speaking::Http2(sender, _) = &self.speaking else {
+    pub async fn requests_at_once(&mut self, requests: u32) -> anyhow::Result<Vec<Reply>> {
+        let Session::Http2(sender, _) = &self.session else {
             bail!("caller: concurrent requests: not HTTP/2");
         };
         let each = (0..requests).map(|_| {
@@ -151,16 +151,16 @@ impl Connection {
 
     /// Closes gracefully, after everything sent has arrived.
     pub async fn close(self) {
-        match self.speaking {
-            Speaking::Http1(sender, driver) => {
+        match self.session {
+            Session::Http1(sender, driver) => {
                 drop(sender);
                 let _ = driver.await;
             }
-            Speaking::Http2(sender, driver) => {
+            Session::Http2(sender, driver) => {
                 drop(sender);
                 let _ = driver.await;
             }
-            Speaking::Grpc {
+            Session::Grpc {
                 connection,
                 driver,
                 call,
@@ -168,13 +168,13 @@ impl Connection {
                 drop((call, connection));
                 let _ = driver.await;
             }
-            Speaking::WebSocket { socket, stream } => {
+            Session::WebSocket { socket, stream } => {
                 if let Some(mut socket) = socket {
                     let _ = socket.close().await;
                 }
                 drop(stream);
             }
-            Speaking::Bytes(mut stream) => {
+            Session::Bytes(mut stream) => {
                 let _ = stream.shutdown().await;
             }
         }

@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Speaks;
+use super::CallerProtocol;
 use crate::pki::Identity;
 
 /// The one version a client offers.
@@ -39,11 +39,13 @@ pub struct Tls {
 impl Tls {
     /// TLS of a sidecar: Istio's ALPN for the client's protocol, as istiod's ALPN filter sets it
     /// (<https://github.com/istio/istio/blob/master/pilot/pkg/xds/filters/filters.go>), and istiod's outbound SNI.
-    pub fn mesh(identity: Option<&Identity>, speaks: Speaks) -> Self {
-        let alpn: &[&str] = match speaks {
-            Speaks::Http1 | Speaks::WebSocket => &["istio-http/1.1", "istio", "http/1.1"],
-            Speaks::Http2 | Speaks::Grpc => &["istio-h2", "istio", "h2"],
-            Speaks::Bytes => &["istio-peer-exchange", "istio"],
+    pub fn mesh(identity: Option<&Identity>, protocol: CallerProtocol) -> Self {
+        let alpn: &[&str] = match protocol {
+            CallerProtocol::Http1 | CallerProtocol::WebSocket => {
+                &["istio-http/1.1", "istio", "http/1.1"]
+            }
+            CallerProtocol::Http2 | CallerProtocol::Grpc => &["istio-h2", "istio", "h2"],
+            CallerProtocol::Bytes => &["istio-peer-exchange", "istio"],
         };
         Self {
             identity: identity.cloned(),

@@ -2,13 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Context;
-use plainsight_integration::callers::Caller;
-use plainsight_integration::eventually::eventually;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::process::Process;
 
 use super::OUTSIDE;
 use crate::network::Namespace;
-use crate::program::{Program, Start, istio};
+use crate::program::{Start, istio, start};
 
 /// The stand-in for Kubernetes.
 pub(super) const API_PORT: u16 = 6443;
@@ -26,7 +25,7 @@ defaultProviders: {metrics: [], accessLogging: [], tracing: []}
 
 /// A running istiod.
 pub(super) struct ControlPlane {
-    program: Program,
+    program: Process,
 }
 
 impl ControlPlane {
@@ -72,7 +71,7 @@ impl ControlPlane {
         ]
         .map(|(key, value)| (key, value.to_owned()));
         let binary = istio("pilot-discovery")?;
-        let mut program = Program::start(
+        let mut program = start(
             "istiod",
             &Start {
                 namespace,
@@ -82,21 +81,15 @@ impl ControlPlane {
                 folder: &folder,
             },
         )?;
-        let ended = eventually("istiod: ready", || {
-            // Stops waiting for a program that has ended: the error is the value.
-            let ended = program.still_runs().err();
-            async move {
-                if ended.is_some() {
-                    return Ok(ended);
-                }
-                let caller = Caller::http1(&OUTSIDE.to_string());
+        let caller = Caller::http1(&OUTSIDE.to_string());
+        program
+            .ready("istiod: ready", async || {
+                let caller = caller.clone();
                 let ask = async move { caller.get((OUTSIDE, HTTP_PORT).into(), "/ready").await };
-                namespace.run(ask).await.map(|_| None)
-            }
-        })
-        .await
-        .with_context(|| format!("istiod:\n{}", program.log_tail()))?;
-        ended.map_or(Ok(Self { program }), Err)
+                namespace.run(ask).await
+            })
+            .await?;
+        Ok(Self { program })
     }
 
     pub(super) fn log_tail(&self) -> String {

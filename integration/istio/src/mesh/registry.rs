@@ -4,20 +4,20 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, ensure};
-use plainsight_integration::eventually::eventually;
+use plainsight_harness::process::Process;
 use serde_json::{Value, json};
 
 use super::OUTSIDE;
 use crate::chart::root;
 use crate::network::Namespace;
-use crate::program::{Program, Start, run};
+use crate::program::{Start, run, start};
 
 const PORT: u16 = 5000;
 
 /// A running registry.
 pub(super) struct Registry {
     digest: String,
-    _program: Program,
+    _program: Process,
 }
 
 impl Registry {
@@ -32,7 +32,7 @@ impl Registry {
                 folder.join("storage").display()
             ),
         )?;
-        let program = Program::start(
+        let mut program = start(
             "docker-registry",
             &Start {
                 namespace,
@@ -44,7 +44,7 @@ impl Registry {
         )?;
         let layout = folder.join("image");
         let output = Command::new(root().join("tools/image/build"))
-            .arg(plainsight_integration::module_path()?)
+            .arg(plainsight_harness::module_path()?)
             .arg(&layout)
             .output()
             .context("tools/image/build: cannot be run")?;
@@ -59,16 +59,15 @@ impl Registry {
             format!("docker://{OUTSIDE}:{PORT}/plainsight:test"),
         );
         // The registry answers a moment after its start: the push is repeated until it does.
-        let push = || async {
-            run(
-                namespace,
-                &folder,
-                &["skopeo", "copy", "--dest-tls-verify=false", &from, &to],
-            )
-        };
-        eventually("registry: push", push)
-            .await
-            .with_context(|| format!("registry:\n{}", program.log_tail()))?;
+        program
+            .ready("registry: push", async || {
+                run(
+                    namespace,
+                    &folder,
+                    &["skopeo", "copy", "--dest-tls-verify=false", &from, &to],
+                )
+            })
+            .await?;
         Ok(Self {
             digest,
             _program: program,

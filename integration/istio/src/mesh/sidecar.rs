@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail, ensure};
-use plainsight_integration::eventually::eventually;
+use anyhow::{Context, ensure};
+use plainsight_harness::process::Process;
 
 use super::control_plane::XDS_PORT;
 use super::{Mesh, OUTSIDE, POD};
-use crate::program::{Program, Start, istio, run};
+use crate::program::{Start, istio, run, start};
 
 /// Envoy's metrics: <https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio>.
 pub(super) const PROMETHEUS_PORT: u16 = 15090;
 
 /// A running sidecar.
 pub struct Sidecar {
-    agent: Program,
+    agent: Process,
     folder: PathBuf,
 }
 
@@ -54,7 +54,7 @@ impl Sidecar {
         ]
         .map(str::to_owned);
         let environment = environment()?;
-        let mut agent = Program::start(
+        let mut agent = start(
             "pilot-agent",
             &Start {
                 namespace: &mesh.pod,
@@ -64,31 +64,18 @@ impl Sidecar {
                 folder: &folder,
             },
         )?;
-        let ready = eventually("sidecar: ready", || {
-            let ended = agent.still_runs().err();
-            async move {
-                if ended.is_some() {
-                    return Ok(ended);
-                }
+        agent
+            .ready("sidecar: ready", async || {
                 let scrape = mesh.scrape().await?;
                 ensure!(
                     scrape.sum("envoy_server_live", &[]) == 1.0,
                     "sidecar: not live"
                 );
-                ensure!(
-                    mesh.call(&plain(), super::Port::Http.address())
-                        .await
-                        .is_ok(),
-                    "sidecar: no traffic yet"
-                );
-                Ok(None)
-            }
-        })
-        .await
-        .with_context(|| format!("sidecar:\n{}", agent.log_tail()))?;
-        if let Some(error) = ready {
-            bail!("{error:#}");
-        }
+                mesh.call(&plain(), super::Port::Http.address())
+                    .await
+                    .context("sidecar: no traffic yet")
+            })
+            .await?;
         Ok(Self { agent, folder })
     }
 
@@ -132,8 +119,8 @@ impl Sidecar {
     }
 }
 
-fn plain() -> plainsight_integration::callers::Caller {
-    plainsight_integration::callers::Caller::http1(&OUTSIDE.to_string())
+fn plain() -> plainsight_harness::callers::Caller {
+    plainsight_harness::callers::Caller::http1(&OUTSIDE.to_string())
 }
 
 /// Istio's own iptables, as istio-init runs it. The proxy's user is root: the namespace belongs to the

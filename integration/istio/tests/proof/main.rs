@@ -1,132 +1,109 @@
 //! The proof with istiod's own listeners: every kind of caller calls under PERMISSIVE, the filter reports who would break,
-//! the namespace becomes STRICT, the same callers call again. Every verdict must come true, except for those listed
-//! here.
+//! the namespace becomes STRICT, the same callers call again. Every verdict must come true, except for
+//! [`proof::Kind::is_exception`].
 
-mod callers;
-mod kinds;
+use anyhow::ensure;
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::pki::Authority;
+use plainsight_harness::proof::{
+    self, Counted, Fact, Kind, Place, Row, check, kinds, markdown, principal, verdict,
+};
+use plainsight_istio::mesh::{Mesh, Port, caller_address};
+use plainsight_istio::stage::Stage;
+use plainsight_istio::strict;
 
-mod table;
+const HEAD: &str = "<!-- Written by make istio-proof. -->
+# The proof with istiod's own listeners
 
-use callers::{Callers, Fact, Verdict, handshake_failures, verdict};
-use kinds::{Kind, Said, kinds};
-use plainsight_integration::eventually::eventually;
-use plainsight_istio_test::mesh::Port;
-
-/// Verdict `reject`, but served under STRICT: callers with a mesh certificate whose own TLS PERMISSIVE passes through.
-/// STRICT terminates that TLS and accepts the certificate.
-const EXCEPTIONS: [&str; 2] = [
-    "its own TLS 1.3, holding a mesh certificate",
-    "its own TLS 1.2, holding a mesh certificate",
-];
+istiod, its agent and its iptables of Istio 1.31, built from the Go module; the stock Envoy as the sidecar; the
+plugins of the chart's canary, the image fetched by the agent from a registry by digest.
+Every kind of caller calls without any PeerAuthentication; then the namespace becomes STRICT, and the
+same callers call again. HTTP, TCP and auto are ports of a Service, the last one without a protocol; the undeclared
+port is in none.
+";
 
 fn number(index: usize) -> u8 {
     u8::try_from(index + 1).unwrap()
 }
 
-fn expected(said: Said) -> Verdict {
-    let (peer, strict) = match said {
-        Said::Mutual => ("mutual_tls", "allow"),
-        Said::Plaintext => ("plaintext", "reject"),
-        Said::Passthrough => ("tls_passthrough", "reject"),
-        Said::HandshakeFailure | Said::NoChain => return None,
-    };
-    Some((peer.to_owned(), strict.to_owned()))
+fn port(place: Place) -> Port {
+    match place {
+        Place::Http => Port::Http,
+        Place::Tcp => Port::Tcp,
+        Place::Auto => Port::Auto,
+        Place::Undeclared => Port::Undeclared,
+        Place::Exempt | Place::OwnTls | Place::Hbone => panic!("{place:?}: only among the shapes"),
+    }
 }
 
-async fn ask_all(callers: &Callers, kinds: &[Kind]) -> Vec<Fact> {
+async fn call_all(mesh: &Mesh, kinds: &[Kind], foreign: &Authority) -> Vec<Fact> {
     let mut facts = Vec::new();
-    for (index, kind) in kinds.iter().enumerate() {
-        facts.push(callers.ask(number(index), kind).await);
+    for (index, &kind) in kinds.iter().enumerate() {
+        let number = number(index);
+        let (source, to) = (caller_address(number), port(kind.place).address());
+        let authority = &mesh.certificates.authority;
+        let caller = kind.caller(source, number, authority, foreign).unwrap();
+        let call = mesh.outside(async move { kind.call(&caller, to).await });
+        facts.push(call.await.unwrap());
     }
     facts
 }
 
 #[tokio::test]
 async fn every_verdict_comes_true_with_istiods_own_listeners() {
-    let kinds = kinds();
-    let callers = Callers::start(serde_json::json!({"config": {"principals": true}})).await;
+    let kinds = kinds(proof::Stage::Istiod);
+    let foreign = Authority::new("foreign").unwrap();
+    let stage = Stage::start(serde_json::json!({"config": {"principals": true}}))
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
 
-    let permissive = ask_all(&callers, &kinds).await;
+    let permissive = call_all(&stage.mesh, &kinds, &foreign).await;
     // A failed handshake is counted when Envoy closes the connection, a moment after the caller sees it.
     let verdicts = eventually("verdicts", || async {
-        let scrape = callers.stage.mesh.scrape().await?;
+        let scrape = stage.mesh.scrape().await?;
         let mut verdicts = Vec::new();
         for (index, kind) in kinds.iter().enumerate() {
-            let came = verdict(&scrape, number(index), kind.port);
-            anyhow::ensure!(
-                came == expected(kind.said),
-                "{} at {:?}: {came:?}",
-                kind.name,
-                kind.port
+            let source = caller_address(number(index));
+            let port = port(kind.place).number().to_string();
+            let verdict = verdict(&scrape, &port, source, Some(&principal(number(index))))?;
+            let labels = verdict.as_ref().map(|(peer, strict)| (&**peer, &**strict));
+            let expected = kind.labels(kind.permissive);
+            ensure!(labels == expected, "{kind}: {labels:?}");
+            let failures = scrape.sum(
+                "plainsight_handshake_failures_total",
+                &[("source_ip", &source.to_string())],
             );
-            let failures = handshake_failures(&scrape, number(index));
-            let wanted = if kind.said == Said::HandshakeFailure {
-                1.0
-            } else {
-                0.0
-            };
-            anyhow::ensure!(
-                failures == wanted,
-                "{} at {:?}: {failures} failed handshakes",
-                kind.name,
-                kind.port
+            let fails = kind.permissive == Counted::HandshakeFailure;
+            ensure!(
+                failures == f64::from(u8::from(fails)),
+                "{kind}: {failures} failed handshakes"
             );
-            verdicts.push(came);
+            verdicts.push(verdict);
         }
         Ok(verdicts)
     })
     .await
     .unwrap_or_else(|error| panic!("{error:#}"));
-    for (kind, fact) in kinds.iter().zip(&permissive) {
-        // Plain bytes get a 400 from an HTTP port; callers without a verdict were never served.
-        let is_served = expected(kind.said).is_some()
-            && !(kind.name == "plain bytes" && kind.port == Port::Http);
-        assert_eq!(
-            *fact == Fact::Served,
-            is_served,
-            "{} at {:?}: {fact:?}",
-            kind.name,
-            kind.port
-        );
-    }
 
-    callers
-        .stage
-        .declare(plainsight_istio_test::strict::NAMESPACE, Port::Http, false)
+    stage
+        .declare(strict::NAMESPACE, Port::Http, false)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
-    let strict = ask_all(&callers, &kinds).await;
+    let strict = call_all(&stage.mesh, &kinds, &foreign).await;
 
-    let rows: Vec<_> = (0..kinds.len())
-        .map(|at| table::Row {
-            kind: &kinds[at],
-            verdict: &verdicts[at],
-            permissive: &permissive[at],
-            strict: &strict[at],
+    let rows: Vec<_> = kinds
+        .into_iter()
+        .zip(verdicts)
+        .zip(permissive.into_iter().zip(strict))
+        .map(|((kind, verdict), (permissive, strict))| Row {
+            kind,
+            verdict,
+            permissive,
+            strict,
         })
         .collect();
-    for row in &rows {
-        let is_exception = EXCEPTIONS.contains(&row.kind.name);
-        let came_true = table::came_true(row);
-        assert_eq!(
-            came_true,
-            row.verdict.as_ref().map(|_| !is_exception),
-            "{} at {:?}: said {:?}, under STRICT {:?}",
-            row.kind.name,
-            row.kind.port,
-            row.verdict,
-            row.strict
-        );
-        if row.kind.said == Said::HandshakeFailure {
-            assert!(
-                matches!(row.strict, Fact::Refused(_)),
-                "{} at {:?}",
-                row.kind.name,
-                row.kind.port
-            );
-        }
-    }
+    assert_eq!(check(&rows), [""; 0]);
     if let Some(file) = std::env::var_os("PLAINSIGHT_ISTIO_PROOF") {
-        std::fs::write(file, table::markdown(&rows)).unwrap();
+        std::fs::write(file, markdown(HEAD, &rows)).unwrap();
     }
 }

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 
-use plainsight_integration::callers::{Speaks, Tls, TlsVersion};
-use plainsight_integration::eventually::in_time;
-use plainsight_integration::pki::Identity;
+use plainsight_harness::callers::{CallerProtocol, Tls, TlsVersion};
+use plainsight_harness::eventually::in_time;
+use plainsight_harness::pki::Identity;
 
 use super::attacker;
 use crate::conversation::{Conversation, Ports};
@@ -120,13 +120,13 @@ impl Act {
         };
         match &self.how {
             How::Requests(all) => {
-                let mut stream = dial.open(Speaks::Http1, End::Reset).await?;
+                let mut stream = dial.open(CallerProtocol::Http1, End::Reset).await?;
                 for headers in all {
                     send(&mut stream, request(headers).as_bytes()).await?;
                     answers(&mut stream, 1).await?;
                 }
             }
-            How::Bytes => echo(&mut dial.open(Speaks::Bytes, End::Reset).await?).await?,
+            How::Bytes => echo(&mut dial.open(CallerProtocol::Bytes, End::Reset).await?).await?,
             How::Passthrough => {
                 let stream = dial.tcp(End::Reset).await?;
                 let tls = Tls::own(TlsVersion::V1_3).without_alpn();
@@ -136,7 +136,7 @@ impl Act {
                 Conversation::NoCertificate.hold(&dial).await?;
             }
             How::MutualTls(_) => {
-                let mut stream = dial.open(Speaks::Http1, End::Reset).await?;
+                let mut stream = dial.open(CallerProtocol::Http1, End::Reset).await?;
                 send(&mut stream, request("").as_bytes()).await?;
                 answers(&mut stream, 1).await?;
             }

@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::{Context, ensure};
-use plainsight_integration::callers::{Caller, Speaks};
-use plainsight_integration::eventually::eventually;
-use plainsight_integration::exposition::{Sample, Scrape};
-use plainsight_integration::pki::{Authority, Identity};
+use plainsight_harness::callers::{Caller, CallerProtocol};
+use plainsight_harness::eventually::eventually;
+use plainsight_harness::exposition::{Sample, Scrape};
+use plainsight_harness::pki::{Authority, Identity};
 use tokio::task::JoinSet;
 
 use crate::conversation::Ports;
@@ -231,7 +231,7 @@ async fn converse(
                 identity,
                 to: ports.http,
             };
-            let mut stream = dial.open(Speaks::Http1, End::Reset).await?;
+            let mut stream = dial.open(CallerProtocol::Http1, End::Reset).await?;
             send(&mut stream, request("").as_bytes()).await?;
             answers(&mut stream, 1).await.context("HTTP/1.1")?;
             match identity {
@@ -257,7 +257,7 @@ async fn converse(
                 identity: None,
                 to: ports.tcp,
             };
-            let mut stream = dial.open(Speaks::Bytes, End::Reset).await?;
+            let mut stream = dial.open(CallerProtocol::Bytes, End::Reset).await?;
             for _ in 0..2 {
                 echo(&mut stream).await.context("bytes")?;
             }
