@@ -15,7 +15,9 @@ pub const STOREFRONT: &str = "spiffe://cluster.local/ns/shop/sa/storefront";
 /// What Kubernetes knows of a caller's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
-    /// A pod whose Deployment stands behind a ReplicaSet.
+    /// A pod of a Deployment with a sidecar.
+    Injected(&'static str, &'static str),
+    /// A pod of a Deployment without one.
     Deployment(&'static str, &'static str),
     /// A pod of a Job that a CronJob made.
     CronJob(&'static str, &'static str),
@@ -41,7 +43,7 @@ pub struct Member {
 pub const CAST: [Member; 6] = [
     Member {
         address: "127.0.0.10",
-        home: Home::Deployment("shop", "storefront"),
+        home: Home::Injected("shop", "storefront"),
         does: "the storefront, through its sidecar: HTTP and TCP",
     },
     Member {
@@ -78,22 +80,23 @@ pub fn cluster() -> Cluster {
         _ => None,
     });
     let (name, address) = node.unwrap_or_default();
-    CAST.iter()
-        .fold(Cluster::new(name, address), |cluster, member| {
-            let address = member.address;
-            match member.home {
-                Home::Deployment(namespace, name) => cluster.deployment(namespace, name, address),
-                Home::CronJob(namespace, name) => cluster.cron_job(namespace, name, address),
-                Home::StatefulSet(namespace, name) => {
-                    cluster.stateful_set(namespace, name, address)
-                }
-                // Two pods with the node's address: a caller from there has the node's name.
-                Home::Node(_) => cluster
-                    .daemon_set("kube-system", "kube-proxy")
-                    .daemon_set("kube-system", "node-exporter"),
-                Home::Machine => cluster,
+    let called = Cluster::new(name, address).deployment("shop", "orders", "127.0.0.1");
+    CAST.iter().fold(called.injected(), |cluster, member| {
+        let address = member.address;
+        match member.home {
+            Home::Injected(namespace, name) => {
+                cluster.deployment(namespace, name, address).injected()
             }
-        })
+            Home::Deployment(namespace, name) => cluster.deployment(namespace, name, address),
+            Home::CronJob(namespace, name) => cluster.cron_job(namespace, name, address),
+            Home::StatefulSet(namespace, name) => cluster.stateful_set(namespace, name, address),
+            // Two pods with the node's address: a caller from there has the node's name.
+            Home::Node(_) => cluster
+                .daemon_set("kube-system", "kube-proxy")
+                .daemon_set("kube-system", "node-exporter"),
+            Home::Machine => cluster,
+        }
+    })
 }
 
 /// The cast as the demo announces it.

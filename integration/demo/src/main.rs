@@ -1,23 +1,22 @@
 //! `make demo`: the whole of plainsight in under a minute.
 //!
-//! Two real Envoys with the configuration of `envoy-config/envoy`, six callers, and the answer to the one question:
-//! who would break under STRICT? First from `/stats/prometheus`, then with names from a real Prometheus.
+//! Two real Envoys with the configuration of `envoy-config/envoy`, six callers, and the answer of the `plainsight` command
+//! to the one question: who would break under STRICT?
 
 mod callers;
+mod command;
 mod example;
 mod mesh;
 mod places;
 mod prometheus;
 mod rules;
-mod table;
 
 use std::process::ExitCode;
-use std::time::SystemTime;
 
 use anyhow::bail;
 
 use crate::mesh::DemoMesh;
-use crate::prometheus::{Named, Prometheus};
+use crate::prometheus::Prometheus;
 
 fn main() -> ExitCode {
     let runtime = match tokio::runtime::Builder::new_multi_thread()
@@ -88,20 +87,17 @@ async fn show(mesh: &mut DemoMesh, keep: bool) -> anyhow::Result<()> {
     let prometheus = Prometheus::start(mesh.admin_address()).await?;
     println!("\nWho calls the workload shop/orders, whose mode is PERMISSIVE:\n");
     print!("{}", callers::cast());
-    let rows = mesh.call_and_read().await?;
-    println!(
-        "\nWhat plainsight says of them, from {}:\n",
-        mesh.stats_url()
-    );
-    print!("{}", table::render(&rows, SystemTime::now()));
-    println!("\n{}\n", table::answer(&rows));
-
-    println!(
-        "The same from Prometheus, its rules and kube-state-metrics, with names instead of addresses:\n"
-    );
-    let named = prometheus.blocking_callers(table::breaking(&rows)).await?;
-    print!("{}", prometheus::render(&named));
-    println!("\n{}\n", Named::answer(&named));
+    let expected = mesh.call().await?;
+    println!("\nWhat one sidecar shows of them:\n");
+    command::run(&["peek", &mesh.stats_url()])?;
+    println!("\nThe same through Prometheus, with names instead of addresses:\n");
+    prometheus.wait_for_callers(expected).await?;
+    let url = prometheus.url();
+    let source = ["--prometheus", &url, "--no-cluster", "--window", "1h"];
+    command::run(&[&["report"][..], &source].concat())?;
+    println!();
+    command::run(&[&["explain", "shop/orders"][..], &source].concat())?;
+    println!();
 
     if keep {
         print!("{}", mesh.addresses_to_try());

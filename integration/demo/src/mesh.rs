@@ -1,5 +1,6 @@
 //! The two sidecars, the application behind one of them, and their end.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -7,13 +8,13 @@ use std::time::Duration;
 use anyhow::{Context, bail, ensure};
 use plainsight_harness::app::App;
 use plainsight_harness::envoy::Envoy;
+use plainsight_harness::exposition::{Sample, Scrape};
 use plainsight_harness::pki::{Authority, Identity};
 use tempfile::TempDir;
 
 use crate::callers::{self, CAST, ORDERS, STOREFRONT};
 use crate::example::Example;
 use crate::places::{LISTENING, Places};
-use crate::table::{Row, rows};
 
 /// Everything the callers meet; dropping it ends both Envoys and the application.
 pub struct DemoMesh {
@@ -63,38 +64,38 @@ impl DemoMesh {
         })
     }
 
-    /// Everybody calls; then what the filter says of them, once it has told of every caller and every request. Envoy's
-    /// own page may lag behind the answers: workers hand their numbers over from time to time.
+    /// Makes every call and waits until the sidecar shows every caller and every request: workers pass their numbers on from
+    /// time to time. Returns how many addresses STRICT would reject, counted once per port.
     ///
     /// # Errors
     /// A call failed, or something is still missing from the metrics after a minute.
-    pub async fn call_and_read(&self) -> anyhow::Result<Vec<Row>> {
+    pub async fn call(&self) -> anyhow::Result<usize> {
         let requests = callers::call(&self.places).await?;
         let scrape = self
             .server
             .scrape_until("every caller is in the metrics", |scrape| {
-                let rows = rows(scrape);
-                for address in CAST.iter().map(|member| member.address) {
-                    // A caller with mutual TLS goes by its SPIFFE id and not by its address.
-                    let name = if address == CAST[0].address {
-                        STOREFRONT
-                    } else {
-                        address
-                    };
-                    let told = rows
-                        .iter()
-                        .any(|row| row.caller == name || row.source_ip.as_deref() == Some(name));
-                    ensure!(told, "no metric for {name}");
+                for member in &CAST {
+                    let shown = scrape.samples.iter().any(|sample| {
+                        sample.label("source_ip") == Some(member.address)
+                            || sample.label("source_principal") == Some(STOREFRONT)
+                    });
+                    ensure!(shown, "no metric for {}", member.address);
                 }
-                let counted: u64 = rows.iter().map(|row| row.requests).sum();
+                let counted: f64 = counters(scrape, "plainsight_requests_total")
+                    .map(|sample| sample.value)
+                    .sum();
                 ensure!(
-                    counted >= requests,
+                    counted >= requests as f64,
                     "{counted} of {requests} requests counted"
                 );
                 Ok(())
             })
             .await?;
-        Ok(rows(&scrape))
+        let rejected: BTreeSet<_> = counters(&scrape, "plainsight_connections_total")
+            .filter(|sample| sample.label("strict") == Some("reject"))
+            .map(|sample| (sample.label("source_ip"), sample.label("destination_port")))
+            .collect();
+        Ok(rejected.len())
     }
 
     /// Where the server's sidecar shows its metrics.
@@ -157,6 +158,11 @@ Admin: server http://{server}, client http://{client}
 "
         )
     }
+}
+
+fn counters<'s>(scrape: &'s Scrape, name: &'s str) -> impl Iterator<Item = &'s Sample> {
+    let samples = scrape.samples.iter();
+    samples.filter(move |sample| sample.name == name && sample.value > 0.0)
 }
 
 fn write_identity(folder: &Path, authority: &Authority, identity: &Identity) -> anyhow::Result<()> {

@@ -1,21 +1,23 @@
 //! A real Prometheus with the project's rules, and the question put to it.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 use anyhow::{Context, bail, ensure};
 use plainsight_harness::kube_state_metrics::KubeStateMetrics;
-use plainsight_harness::prometheus::{self, Row};
+use plainsight_harness::prometheus;
 use serde_json::{Value, json};
 
 use crate::callers::{self, CAST, Home};
-use crate::{rules, table};
+use crate::rules;
 
 const SCRAPE: &str = include_str!("../../../envoy-config/prometheus/prometheus.yml");
 
 /// Who blocks STRICT, by the rules.
 const BLOCKING: &str = r#"plainsight:caller:last_seen_timestamp_seconds{strict="reject"}"#;
+
+/// How many pods of the called workload report.
+const COVERAGE: &str = r#"plainsight:workload:pods_reporting{destination_workload="orders"} > 0"#;
 
 const TO_TRY: [(&str, &str); 3] = [
     ("who STRICT would break", BLOCKING),
@@ -56,7 +58,8 @@ impl Prometheus {
         let holders = CAST
             .iter()
             .filter(|member| member.home != Home::Machine)
-            .count();
+            .count()
+            + 1; // the called workload's own
         let what = "prometheus: the holders of the addresses are known";
         running
             .until(what, HOLDERS, |known| {
@@ -75,25 +78,29 @@ impl Prometheus {
         })
     }
 
-    /// The blocking callers, as soon as the rules have an answer for all of `expected` ports and addresses.
+    /// Its URL.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.running.address())
+    }
+
+    /// Waits until the rules name the callers of all `expected` ports and addresses, and have an answer for the window that the
+    /// demo asks for.
     ///
     /// # Errors
-    /// They have none after a minute.
-    pub async fn blocking_callers(&self, expected: usize) -> anyhow::Result<Vec<Named>> {
-        let what = "prometheus: the rules name the callers";
-        self.running
-            .until(what, BLOCKING, |rows| {
-                let mut named: Vec<Named> = rows.iter().map(Named::read).collect();
-                named.sort();
-                named.dedup();
-                ensure!(
-                    named.len() >= expected,
-                    "{} of {expected} callers: {named:?}",
-                    named.len()
-                );
-                Ok(named)
-            })
-            .await
+    /// Not within a minute.
+    pub async fn wait_for_callers(&self, expected: usize) -> anyhow::Result<()> {
+        for (what, query, rows) in [
+            ("prometheus: the rules name the callers", BLOCKING, expected),
+            ("prometheus: the rules know the pods", COVERAGE, 1),
+        ] {
+            self.running
+                .until(what, query, |found| {
+                    ensure!(found.len() >= rows, "{} of {rows} rows", found.len());
+                    Ok(())
+                })
+                .await?;
+        }
+        Ok(())
     }
 
     /// Three queries for a person who keeps the demo running, each with how many rows it has now.
@@ -125,7 +132,7 @@ fn configuration(envoy: SocketAddr, names: SocketAddr) -> anyhow::Result<Value> 
     {
         let targets = match job["job_name"].as_str() {
             Some("plainsight-sidecars") => {
-                json!([{"targets": [envoy.to_string()], "labels": {"namespace": "shop", "pod": "orders-1"}}])
+                json!([{"targets": [envoy.to_string()], "labels": {"namespace": "shop", "pod": "orders-7d9f8c6b5-x2x7q"}}])
             }
             Some("kube-state-metrics") => json!([{"targets": [names.to_string()]}]),
             other => bail!("prometheus.yml: scrape_configs: a job without targets here: {other:?}"),
@@ -138,61 +145,4 @@ fn configuration(envoy: SocketAddr, names: SocketAddr) -> anyhow::Result<Value> 
         job.insert("static_configs".to_owned(), targets);
     }
     Ok(configuration)
-}
-
-/// A caller with its name, on one port.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Named {
-    caller: String,
-    kind: String,
-    destination: String,
-    port: String,
-    peer: String,
-    traffic: String,
-}
-
-impl Named {
-    fn read(row: &Row) -> Self {
-        let label = |key| row.label(key).to_owned();
-        Self {
-            caller: label("caller"),
-            kind: label("caller_kind"),
-            destination: format!(
-                "{}/{}",
-                label("destination_workload_namespace"),
-                label("destination_workload")
-            ),
-            port: label("destination_port"),
-            peer: label("peer"),
-            traffic: label("traffic"),
-        }
-    }
-
-    /// The one line: whom to talk to.
-    pub fn answer(named: &[Self]) -> String {
-        let callers: BTreeSet<&str> = named.iter().map(|row| row.caller.as_str()).collect();
-        let list: Vec<&str> = callers.iter().copied().collect();
-        format!(
-            "STRICT would break {} callers: {}.",
-            list.len(),
-            list.join(", ")
-        )
-    }
-}
-
-/// The rows as text.
-pub fn render(named: &[Named]) -> String {
-    let header = ["CALLER", "KIND", "DESTINATION", "PORT", "PEER", "TRAFFIC"].map(str::to_owned);
-    let lines = named.iter().map(|row| {
-        let Named {
-            caller,
-            kind,
-            destination,
-            port,
-            peer,
-            traffic,
-        } = row.clone();
-        [caller, kind, destination, port, peer, traffic]
-    });
-    table::columns(header, lines)
 }

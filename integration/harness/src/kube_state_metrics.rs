@@ -37,6 +37,8 @@ pub struct Cluster {
     node_address: String,
     started: u64,
     text: String,
+    /// The labels of the pod added last.
+    latest: String,
 }
 
 impl Cluster {
@@ -47,6 +49,7 @@ impl Cluster {
             node: node.to_owned(),
             node_address: node_address.to_owned(),
             started: now.map_or(0, |now| now.as_secs().saturating_sub(3600)),
+            latest: String::new(),
             text: format!("kube_node_info{{node=\"{node}\",internal_ip=\"{node_address}\"}} 1\n"),
         }
     }
@@ -102,6 +105,17 @@ impl Cluster {
         )
     }
 
+    /// The pod added last has a sidecar.
+    pub fn injected(mut self) -> Self {
+        let id = &self.latest;
+        let _ = writeln!(
+            self.text,
+            "kube_pod_container_info{{{id},container=\"istio-proxy\"}} 1\n\
+             kube_pod_container_info{{{id},container=\"app\"}} 1"
+        );
+        self
+    }
+
     fn pod(mut self, namespace: &str, pod: &str, address: &str, kind: &str, owner: &str) -> Self {
         let id = format!("namespace=\"{namespace}\",pod=\"{pod}\",uid=\"uid-of-{pod}\"");
         let _ = writeln!(
@@ -122,6 +136,7 @@ impl Cluster {
                 "kube_pod_status_phase{{{id},phase=\"{phase}\"}} {value}"
             );
         }
+        self.latest = id;
         self
     }
 }
