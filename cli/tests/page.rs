@@ -133,7 +133,7 @@ fn the_page_is_whole_in_a_browser() {
     assert!(std::fs::read(&pdf).unwrap().starts_with(b"%PDF"));
 }
 
-/// Writes the README's picture: `make cli-picture`.
+/// Writes the README's picture: `make docs ONLY=report`.
 #[test]
 #[ignore = "writes docs/report.png"]
 fn picture() {

@@ -20,7 +20,7 @@ fn the_published_schema_is_the_one_of_the_code() {
     let published = std::fs::read_to_string(PUBLISHED).unwrap_or_default();
     assert!(
         published == schema,
-        "docs/schema is not up to date: run `make cli-schema`"
+        "docs/schema is not up to date: run `make gen`"
     );
 }
 

@@ -2,7 +2,7 @@
 
     PLAINSIGHT_WASM=dist/plainsight.wasm python3 tools/image/test_image.py
 
-`make test-image` installs what it needs: docker-registry and skopeo.
+`make test ONLY=image` installs what it needs: docker-registry and skopeo.
 """
 
 import gzip
@@ -81,7 +81,7 @@ class Registry:
 class TheImage(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        module = os.environ.get("PLAINSIGHT_WASM") or sys.exit("PLAINSIGHT_WASM: not set: run make test-image")
+        module = os.environ.get("PLAINSIGHT_WASM") or sys.exit("PLAINSIGHT_WASM: not set: run make test ONLY=image")
         cls.module = Path(module)
         cls.wasm = cls.module.read_bytes()
         cls.work = tempfile.TemporaryDirectory()

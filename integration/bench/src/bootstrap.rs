@@ -62,7 +62,7 @@ impl Modules {
 fn named(variable: &str) -> Result<PathBuf> {
     let path = env::var_os(variable).with_context(|| {
         format!(
-            "{variable}: expected a path, got nothing: `make bench` and `make test-bench` set it"
+            "{variable}: expected a path, got nothing: `make bench` and `make test ONLY=bench` set it"
         )
     })?;
     Ok(std::path::absolute(path)?)

@@ -83,7 +83,7 @@ impl Envoy {
         configuration: &(impl Configuration + Sync),
         first: impl AsyncFnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
-        let binary = crate::path_from_environment("PLAINSIGHT_ENVOY", "make test-integration")?;
+        let binary = crate::path_from_environment("PLAINSIGHT_ENVOY", "make test ONLY=claims")?;
         let folder = tempfile::Builder::new()
             .prefix("plainsight-envoy-")
             .tempdir()?;

@@ -43,7 +43,7 @@ use anyhow::{Context, bail};
 /// # Errors
 /// The variable is unset or names no file; the message says which make target sets it.
 pub fn module_path() -> anyhow::Result<PathBuf> {
-    path_from_environment("PLAINSIGHT_WASM", "make build, then make test-integration")
+    path_from_environment("PLAINSIGHT_WASM", "make build, then make test ONLY=claims")
 }
 
 fn path_from_environment(variable: &str, remedy: &str) -> anyhow::Result<PathBuf> {

@@ -8,7 +8,7 @@ use plainsight_harness::process::Process;
 
 use crate::network::Namespace;
 
-/// A file that `make istio-build` made, from the folder that `PLAINSIGHT_ISTIO` names.
+/// A file that `make test-istio` made, from the folder that `PLAINSIGHT_ISTIO` names.
 ///
 /// # Errors
 /// The variable is unset, or there is no such file.
@@ -18,7 +18,7 @@ pub fn istio(name: &str) -> anyhow::Result<PathBuf> {
     let path = Path::new(&folder).join(name);
     ensure!(
         path.is_file(),
-        "PLAINSIGHT_ISTIO: no such file: {}: run make istio-build",
+        "PLAINSIGHT_ISTIO: no such file: {}: run make test-istio",
         path.display()
     );
     Ok(path)

@@ -1,5 +1,5 @@
 //! The rendered resources against the API definitions that Istio 1.27 and 1.31 and the Prometheus Operator install:
-//! `make test-chart`.
+//! `make test-istio ONLY=chart`.
 
 use std::path::Path;
 
@@ -7,10 +7,10 @@ use plainsight_istio::chart::{any_image, folder, plugins, render};
 use plainsight_istio::kubernetes::documents;
 use serde_json::{Value, json};
 
-/// The definitions of a file in a Go module that make test-chart has fetched.
+/// The definitions of a file in a Go module that make test-istio ONLY=chart has fetched.
 fn definitions(variable: &str, file: &str) -> Vec<Value> {
     let folder = std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable}: not set: run make test-chart"));
+        .unwrap_or_else(|_| panic!("{variable}: not set: run make test-istio ONLY=chart"));
     let path = Path::new(&folder).join(file);
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,4 +1,4 @@
-//! The chart as Helm renders it: `make test-chart`.
+//! The chart as Helm renders it: `make test-istio ONLY=chart`.
 
 use std::path::Path;
 use std::process::Command;
@@ -53,7 +53,7 @@ fn every_set_of_values_renders_as_written_down() {
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
             text == golden,
-            "{}: differs; read the difference, then write it with `make chart-golden`:\n{text}",
+            "{}: differs; read the difference, then write it with `make test-istio ONLY=chart GOLDEN=write`:\n{text}",
             path.display()
         );
     }
@@ -365,7 +365,7 @@ fn the_notes_say_where_the_filter_runs_and_warn_of_another_fail_strategy() {
 #[test]
 fn the_packaged_chart_renders_as_the_folder_does() {
     let package = std::env::var_os("PLAINSIGHT_CHART")
-        .expect("PLAINSIGHT_CHART: not set: run make test-chart");
+        .expect("PLAINSIGHT_CHART: not set: run make test-istio ONLY=chart");
     assert_eq!(
         render(Path::new(&package), &values("mesh")).unwrap(),
         rendered("mesh")

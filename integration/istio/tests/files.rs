@@ -1,4 +1,4 @@
-//! Checks of the chart's files that need no Helm: `make lint-istio`.
+//! Checks of the chart's files that need no Helm: `make lint ONLY=chart`.
 
 use std::collections::BTreeSet;
 

@@ -51,7 +51,7 @@ pub struct Report {
 }
 
 /// How much the process may grow: Envoy alone takes 0.9 KiB for each connection that has come and gone (measured
-/// with 1.40.0, `make soak-bare`).
+/// with 1.40.0, `make stress/soak-bare`).
 const KIB_PER_CONNECTION: u64 = 2;
 /// And so much for the start.
 const SLACK_KIB: u64 = 16 * 1024;

@@ -1,4 +1,4 @@
-//! `make soak`, `make attack`, `make faults`: the large runs, with a report on standard output.
+//! `make stress ONLY=soak`, `make stress ONLY=attack`, `make stress ONLY=faults`: the large runs, with a report on standard output.
 
 use std::time::Duration;
 

@@ -1,6 +1,6 @@
 //! Memory of the Envoy process over time, and whether it is flat.
 //!
-//! Envoy's own memory grows with every connection for a while, with a filter and without (`make soak-bare`), so
+//! Envoy's own memory grows with every connection for a while, with a filter and without (`make stress/soak-bare`), so
 //! the sharp question goes to the linear memories of the filter's VMs: they must not grow at all.
 
 use anyhow::{Context, ensure};

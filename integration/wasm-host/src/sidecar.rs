@@ -24,7 +24,7 @@ pub fn real_module() -> Result<Proxy> {
 /// The variable or the file is missing.
 pub fn real_module_bytes() -> Result<Vec<u8>> {
     let path = std::env::var(MODULE)
-        .with_context(|| format!("{MODULE}: not set: run `make test-wasm-host`"))?;
+        .with_context(|| format!("{MODULE}: not set: run `make test ONLY=wasm-host`"))?;
     std::fs::read(&path).with_context(|| format!("{path}: not readable: run `make build`"))
 }
 

@@ -1,4 +1,4 @@
-//! A bounded run of hostile input; `make hostile` is the long one.
+//! A bounded run of hostile input; `make stress ONLY=hostile` is the long one.
 
 use plainsight_wasm_host::{
     hostile::{CASES_PER_ROUND, Hostile},

@@ -188,7 +188,7 @@ fn every_value_comes_out_whole() {
     let mut runner = TestRunner::new(ProptestConfig {
         cases: 1_000,
         failure_persistence: None,
-        // The same values on every run; `make hostile` and `make fuzz` try new ones.
+        // The same values on every run; `make stress ONLY=hostile` and `make fuzz` try new ones.
         rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()
     });

@@ -106,7 +106,7 @@ if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {
   const one = dashboard();
   const found = problems(one, readFileSync(rulesFile, 'utf8'), readFileSync(runbookFile, 'utf8'));
   if (readFileSync(dashboardFile, 'utf8') !== written(one)) {
-    found.push(`${dashboardFile}: is not what tools/grafana/src/dashboard makes: run \`make gen-grafana\``);
+    found.push(`${dashboardFile}: is not what tools/grafana/src/dashboard makes: run \`make gen\``);
   }
   found.forEach((problem) => console.error(`lint-grafana: ${problem}`));
   process.exitCode = found.length > 0 ? 1 : 0;

@@ -34,7 +34,7 @@ async fn every_verdict_comes_true_except_the_listed_exceptions() {
         })
         .collect();
     let head = format!(
-        "<!-- Written by make proof. -->\n\
+        "<!-- Written by make docs ONLY=proof. -->\n\
          # The proof\n\n\
          Every kind of caller against Envoy {}, with the inbound listeners that istiod generates: the verdict of\n\
          plainsight under PERMISSIVE, and the outcome when the same listeners become STRICT.\n",

@@ -12,7 +12,7 @@ use plainsight_istio::mesh::{Mesh, Port, caller_address};
 use plainsight_istio::stage::Stage;
 use plainsight_istio::strict;
 
-const HEAD: &str = "<!-- Written by make istio-proof. -->
+const HEAD: &str = "<!-- Written by make docs ONLY=istio-proof. -->
 # The proof with istiod's own listeners
 
 istiod, its agent and its iptables of Istio 1.31, built from the Go module; the stock Envoy as the sidecar; the
