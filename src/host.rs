@@ -118,7 +118,7 @@ pub trait Host {
     /// Any status but Ok.
     fn now(&mut self) -> Result<u64, Status>;
 
-    /// Requests `proxy_on_tick` every so many milliseconds for the plugin context of the current call.
+    /// Requests `proxy_on_tick` at this interval for the plugin context of the current call.
     ///
     /// # Errors
     /// Any status but Ok.

@@ -62,7 +62,7 @@ shop       PERMISSIVE  switch          0      -     14/14     16d  never
             .code,
         0
     );
-    // 16 days of proof are not 20; nobody is in the way.
+    // 16 days of proof are not 20; no caller is in the way.
     assert_eq!(
         prometheus
             .ask(&["report", "-n", "shop", "-f", path, "--window", "20d"])

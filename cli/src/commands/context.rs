@@ -1,4 +1,4 @@
-//! Reads what a command needs, from where it was told to.
+//! Reads what a command needs, from the given source.
 
 use std::collections::BTreeSet;
 

@@ -101,7 +101,7 @@ fn change<'a>(
     if !ports.iter().any(|port| stricter(*port)) {
         return change.weaker.then_some(change);
     }
-    // Exempt callers too: a policy that closes their port refuses them, whatever the filter was told.
+    // Exempt callers too: a policy that closes their port refuses them, whatever the filter exempts.
     let counted = workload.callers.iter().copied();
     change.callers = counted
         .filter(|caller| question.counts(caller) && stricter(caller.destination_port))

@@ -90,7 +90,7 @@ impl Places {
                         "port_value" | "destination_port" => self.relocate_port(key, field),
                         "filename" => self.relocate_file(field),
                         "address" if field == "0.0.0.0" => {
-                            // The demo is nobody else's business.
+                            // Only on loopback.
                             *field = json!("127.0.0.1");
                             Ok(())
                         }
