@@ -210,7 +210,7 @@ test/claims-oldest: $(WASM)
 	$(call envoy,$(OLDEST)) cargo test --locked --package plainsight-claims
 
 test/load: $(WASM)
-	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-load
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-load -- --test-threads=1
 
 test/cli:
 	@tools/setup apt prometheus chromium

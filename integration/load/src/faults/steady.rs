@@ -114,6 +114,8 @@ impl Steady {
             Ok(())
         })
         .await?;
+        // A failed conversation may be counted or not, so it is reported before the counts are compared.
+        self.no_failures()?;
         let counts = |counts: &[AtomicU64; 2]| Counts {
             connections: counts[0].load(Ordering::SeqCst),
             requests: counts[1].load(Ordering::SeqCst),
@@ -134,6 +136,12 @@ impl Steady {
         while let Some(client) = self.clients.join_next().await {
             client?;
         }
+        self.no_failures()
+    }
+
+    /// # Errors
+    /// A conversation failed so far; the message counts them and shows the first.
+    fn no_failures(&self) -> anyhow::Result<()> {
         let failures = self
             .shared
             .failures
