@@ -71,7 +71,7 @@ async fn every_rule_and_every_panel_is_answered() {
         "plainsight:caller:last_seen_timestamp_seconds{traffic=\"probe\", caller_kind=\"Node\"}",
         "plainsight:port:connections:rate5m{peer=\"mutual_tls\"}",
         "plainsight:port:requests:rate5m{traffic=\"scrape\"}",
-        "plainsight:setup:problem{problem=\"sidecar_containers_missing\"}",
+        "plainsight:workload:pods_reporting{destination_workload=\"orders\"} == 1",
         "plainsight:namespace:blocking_callers{window=\"35d\", counted=\"all\"} == 5",
         "plainsight:namespace:ready{window=\"1h\", counted=\"all\"} == 0",
     ] {
