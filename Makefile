@@ -77,7 +77,7 @@ image: $(WASM) ## the OCI image, dist/image, without a daemon; prints its digest
 CHART := envoy-config/chart
 # Go programs are built from a go.mod with `tool` lines; the folder is named after all that decides the result.
 go_programs = $${PLAINSIGHT_CACHE:-$$HOME/.cache/plainsight}/go/$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | sha256sum | cut -c1-16)
-ISTIO_PROGRAMS = $(call go_programs,istio,integration/istio/go)
+ISTIO_PROGRAMS = $(call go_programs,istio,integration/cluster/go)
 HELM_PROGRAMS = $(call go_programs,helm,tools/helm)
 # Helm logs each link in files/ that it follows.
 QUIET_HELM = "$(HELM_PROGRAMS)/helm" 2> >(grep -v 'found symbolic link' >&2)
@@ -192,7 +192,7 @@ lint/prometheus:
 	@/usr/bin/python3 $(PROMETHEUS)/check-alerts.py
 
 lint/chart:
-	cargo test --locked --package plainsight-istio --test files --lib
+	cargo test --locked --package plainsight-cluster --test files --lib
 
 # Parts of test
 
@@ -244,10 +244,10 @@ CHART_TEST = PLAINSIGHT_ISTIO_API_OLDEST="$(call go_module,istio.io/api@v1.27.3)
 	PLAINSIGHT_ISTIO_API_NEWEST="$(call go_module,istio.io/api@v1.31.1)" \
 	PLAINSIGHT_OPERATOR="$(call go_module,github.com/prometheus-operator/prometheus-operator@v0.85.0)" \
 	PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
-	cargo test --locked --package plainsight-istio
+	cargo test --locked --package plainsight-cluster
 
 .PHONY: $(ISTIO_TESTS:%=test-istio/%) chart-golden
-# GOLDEN=write writes the golden files of integration/istio/charts.
+# GOLDEN=write writes the golden files of integration/cluster/charts.
 test-istio/chart: chart
 	@PLAINSIGHT_GOLDEN=$(GOLDEN) $(CHART_TEST) --test chart --test apis
 
@@ -255,12 +255,12 @@ test-istio/workflows:
 	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
 RUN_ISTIO = PLAINSIGHT_ISTIO="$(ISTIO_PROGRAMS)" PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" \
-	PLAINSIGHT_BOOTSTRAP="$$(cd integration/istio/go && go list -m -f '{{.Dir}}' istio.io/istio)/tools/packaging/common/envoy_bootstrap.json" \
-	PLAINSIGHT_ENVOY="$$(tools/setup envoy $(NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" integration/istio/run
+	PLAINSIGHT_BOOTSTRAP="$$(cd integration/cluster/go && go list -m -f '{{.Dir}}' istio.io/istio)/tools/packaging/common/envoy_bootstrap.json" \
+	PLAINSIGHT_ENVOY="$$(tools/setup envoy $(NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" integration/cluster/run
 
 .PHONY: istio-programs
 istio-programs: helm
-	@tools/build-go integration/istio/go "$(ISTIO_PROGRAMS)"
+	@tools/build-go integration/cluster/go "$(ISTIO_PROGRAMS)"
 	@tools/setup apt docker-registry iproute2 iptables skopeo umoci util-linux
 
 test-istio/istio: istio-programs $(WASM)

@@ -1,7 +1,7 @@
 //! The proof: every kind of caller, the verdict on it, and what then happens under STRICT.
 //!
 //! Two tests run it: against the shapes of this crate (`plainsight-claims`), and against the listeners that istiod
-//! itself generates (`plainsight-istio`).
+//! itself generates (`plainsight-cluster`).
 
 mod kinds;
 mod table;

@@ -37,7 +37,7 @@ pub fn plugins(mut values: Value) -> anyhow::Result<String> {
 /// Helm refuses them; the message is Helm's.
 pub fn render(chart: &Path, values: &Value) -> anyhow::Result<String> {
     let helm = std::env::var_os("PLAINSIGHT_HELM")
-        .context("PLAINSIGHT_HELM: not set: run make test-istio ONLY=chart")?;
+        .context("PLAINSIGHT_HELM: not set: run make test-cluster ONLY=chart")?;
     let folder = tempfile::tempdir()?;
     let file = folder.path().join("values.json");
     std::fs::write(&file, values.to_string())?;

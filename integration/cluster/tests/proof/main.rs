@@ -8,9 +8,9 @@ use plainsight_harness::pki::Authority;
 use plainsight_harness::proof::{
     self, Counted, Fact, Kind, Place, Row, check, kinds, markdown, principal, verdict,
 };
-use plainsight_istio::mesh::{Mesh, Port, caller_address};
-use plainsight_istio::stage::Stage;
-use plainsight_istio::strict;
+use plainsight_cluster::mesh::{Mesh, Port, caller_address};
+use plainsight_cluster::stage::Stage;
+use plainsight_cluster::strict;
 
 const HEAD: &str = "<!-- Written by make docs ONLY=istio-proof. -->
 # The proof with istiod's own listeners

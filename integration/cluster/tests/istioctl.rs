@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use plainsight_istio::chart::root;
-use plainsight_istio::program::istio;
-use plainsight_istio::strict;
+use plainsight_cluster::chart::root;
+use plainsight_cluster::program::istio;
+use plainsight_cluster::strict;
 
 const SETS: [&str; 5] = [
     "canary",
@@ -35,7 +35,7 @@ fn istioctl(arguments: &[&str], yaml: &str) -> (Output, String) {
 
 /// The golden files: tests/chart.rs proves that the chart renders to them.
 fn rendered() -> Vec<(&'static str, String)> {
-    let golden = |set| root().join(format!("integration/istio/charts/{set}.golden.yaml"));
+    let golden = |set| root().join(format!("integration/cluster/charts/{set}.golden.yaml"));
     SETS.iter()
         .map(|set| (*set, std::fs::read_to_string(golden(set)).unwrap()))
         .chain([

@@ -1,8 +1,8 @@
 //! The filter's metrics under the bootstrap that Istio's agent renders from Istio's own template.
 
 use plainsight_harness::shapes::stock_tags;
-use plainsight_istio::mesh::{Port, caller_address};
-use plainsight_istio::stage::{Stage, canary};
+use plainsight_cluster::mesh::{Port, caller_address};
+use plainsight_cluster::stage::{Stage, canary};
 use serde_json::json;
 
 /// The line of one metric for the canary's address, as Prometheus reads it.

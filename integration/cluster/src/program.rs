@@ -8,17 +8,17 @@ use plainsight_harness::process::Process;
 
 use crate::network::Namespace;
 
-/// A file that `make test-istio` made, from the folder that `PLAINSIGHT_ISTIO` names.
+/// A file that `make test-cluster` made, from the folder that `PLAINSIGHT_ISTIO` names.
 ///
 /// # Errors
 /// The variable is unset, or there is no such file.
 pub fn istio(name: &str) -> anyhow::Result<PathBuf> {
     let folder = std::env::var_os("PLAINSIGHT_ISTIO")
-        .context("PLAINSIGHT_ISTIO: not set: run make test-istio")?;
+        .context("PLAINSIGHT_ISTIO: not set: run make test-cluster")?;
     let path = Path::new(&folder).join(name);
     ensure!(
         path.is_file(),
-        "PLAINSIGHT_ISTIO: no such file: {}: run make test-istio",
+        "PLAINSIGHT_ISTIO: no such file: {}: run make test-cluster",
         path.display()
     );
     Ok(path)

@@ -3,8 +3,8 @@
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
-use plainsight_istio::mesh::{Port, caller_address};
-use plainsight_istio::stage::Stage;
+use plainsight_cluster::mesh::{Port, caller_address};
+use plainsight_cluster::stage::Stage;
 use serde_json::json;
 
 fn policy(action: &str) -> String {

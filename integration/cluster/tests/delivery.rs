@@ -1,9 +1,9 @@
 //! Real istiod, Istio's agent and a real Envoy: how the chart installs the filter, changes it and removes it.
 
 use plainsight_harness::eventually::eventually;
-use plainsight_istio::chart;
-use plainsight_istio::mesh::Port;
-use plainsight_istio::stage::{Stage, canary, canary_values};
+use plainsight_cluster::chart;
+use plainsight_cluster::mesh::Port;
+use plainsight_cluster::stage::{Stage, canary, canary_values};
 use serde_json::{Value, json};
 
 async fn stage() -> Stage {
@@ -150,7 +150,7 @@ async fn the_scrape_job_takes_the_filters_series_and_no_others() {
     stage.install(canary_values(json!({}))).unwrap();
     until_the_filter_counts(&stage, "canary").await;
     let monitor = chart::render(&chart::folder(), &json!({"image": chart::any_image()})).unwrap();
-    let monitor = plainsight_istio::kubernetes::documents(&monitor)
+    let monitor = plainsight_cluster::kubernetes::documents(&monitor)
         .unwrap()
         .into_iter()
         .find(|object| object["kind"] == "PodMonitor")

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use plainsight::settings::{KEYS, Settings};
-use plainsight_istio::chart::{folder, root};
-use plainsight_istio::kubernetes::documents;
+use plainsight_cluster::chart::{folder, root};
+use plainsight_cluster::kubernetes::documents;
 use serde_json::Value;
 
 fn read(name: &str) -> String {
@@ -104,7 +104,7 @@ fn the_schema_has_the_filters_keys_and_no_others() {
 
 #[test]
 fn the_filter_accepts_the_configuration_with_every_key_that_the_chart_renders() {
-    let golden = root().join("integration/istio/charts/configured.golden.yaml");
+    let golden = root().join("integration/cluster/charts/configured.golden.yaml");
     let plugins: Vec<Value> = documents(&std::fs::read_to_string(golden).unwrap())
         .unwrap()
         .into_iter()

@@ -176,7 +176,7 @@ fn remove_leftovers() {
 
 fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     let Ok(output) = Command::new("ip").args(arguments).output() else {
-        bail!("network: ip: cannot be run: run make test-istio, which installs iproute2");
+        bail!("network: ip: cannot be run: run make test-cluster, which installs iproute2");
     };
     let said = String::from_utf8_lossy(&output.stderr);
     ensure!(

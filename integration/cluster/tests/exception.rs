@@ -2,9 +2,9 @@
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
-use plainsight_istio::mesh::{Port, caller_address};
-use plainsight_istio::stage::Stage;
-use plainsight_istio::strict;
+use plainsight_cluster::mesh::{Port, caller_address};
+use plainsight_cluster::stage::Stage;
+use plainsight_cluster::strict;
 use serde_json::json;
 
 #[tokio::test]

@@ -1,16 +1,16 @@
 //! The rendered resources against the API definitions that Istio 1.27 and 1.31 and the Prometheus Operator install:
-//! `make test-istio ONLY=chart`.
+//! `make test-cluster ONLY=chart`.
 
 use std::path::Path;
 
-use plainsight_istio::chart::{any_image, folder, plugins, render};
-use plainsight_istio::kubernetes::documents;
+use plainsight_cluster::chart::{any_image, folder, plugins, render};
+use plainsight_cluster::kubernetes::documents;
 use serde_json::{Value, json};
 
-/// The definitions of a file in a Go module that make test-istio ONLY=chart has fetched.
+/// The definitions of a file in a Go module that make test-cluster ONLY=chart has fetched.
 fn definitions(variable: &str, file: &str) -> Vec<Value> {
     let folder = std::env::var(variable)
-        .unwrap_or_else(|_| panic!("{variable}: not set: run make test-istio ONLY=chart"));
+        .unwrap_or_else(|_| panic!("{variable}: not set: run make test-cluster ONLY=chart"));
     let path = Path::new(&folder).join(file);
     let text = std::fs::read_to_string(&path)
         .unwrap_or_else(|error| panic!("{}: {error}", path.display()));

@@ -1,6 +1,6 @@
 //! The chart, the image and the verdicts, tested with Istio's own programs.
 //!
-//! istiod, pilot-agent, its iptables and istioctl are Istio's, built by `make test-istio`; Envoy is the stock one; the
+//! istiod, pilot-agent, its iptables and istioctl are Istio's, built by `make test-cluster`; Envoy is the stock one; the
 //! registry is Debian's. A pod is a network namespace. The Kubernetes API server is a stand-in: [`kubernetes`].
 
 pub mod chart;

@@ -42,7 +42,7 @@ impl Sidecar {
         redirect(mesh, &folder)?;
         let binary = istio("pilot-agent")?;
         let template = std::env::var("PLAINSIGHT_BOOTSTRAP")
-            .context("PLAINSIGHT_BOOTSTRAP: not set: run make test-istio")?;
+            .context("PLAINSIGHT_BOOTSTRAP: not set: run make test-cluster")?;
         let arguments = [
             "proxy",
             "sidecar",
@@ -156,7 +156,7 @@ fn redirect(mesh: &Mesh, folder: &Path) -> anyhow::Result<()> {
 
 fn environment() -> anyhow::Result<Vec<(&'static str, String)>> {
     let envoy = std::env::var("PLAINSIGHT_ENVOY")
-        .context("PLAINSIGHT_ENVOY: not set: run make test-istio")?;
+        .context("PLAINSIGHT_ENVOY: not set: run make test-cluster")?;
     let config = serde_json::json!({
         "binaryPath": envoy,
         "discoveryAddress": format!("{OUTSIDE}:{XDS_PORT}"),

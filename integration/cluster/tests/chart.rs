@@ -1,10 +1,10 @@
-//! The chart as Helm renders it: `make test-istio ONLY=chart`.
+//! The chart as Helm renders it: `make test-cluster ONLY=chart`.
 
 use std::path::Path;
 use std::process::Command;
 
-use plainsight_istio::chart::{any_image, folder, plugins, render, root};
-use plainsight_istio::kubernetes::documents;
+use plainsight_cluster::chart::{any_image, folder, plugins, render, root};
+use plainsight_cluster::kubernetes::documents;
 use serde_json::{Value, json};
 
 const SETS: [&str; 5] = [
@@ -16,7 +16,7 @@ const SETS: [&str; 5] = [
 ];
 
 fn values(set: &str) -> Value {
-    let path = root().join(format!("integration/istio/charts/{set}.values.yaml"));
+    let path = root().join(format!("integration/cluster/charts/{set}.values.yaml"));
     serde_yaml_ng::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
@@ -45,7 +45,7 @@ fn without_carried_files(text: &str) -> String {
 #[test]
 fn every_set_of_values_renders_as_written_down() {
     for set in SETS {
-        let path = root().join(format!("integration/istio/charts/{set}.golden.yaml"));
+        let path = root().join(format!("integration/cluster/charts/{set}.golden.yaml"));
         let text = without_carried_files(&rendered(set));
         if std::env::var_os("PLAINSIGHT_GOLDEN").is_some() {
             std::fs::write(&path, &text).unwrap();
@@ -53,7 +53,7 @@ fn every_set_of_values_renders_as_written_down() {
         let golden = std::fs::read_to_string(&path).unwrap_or_default();
         assert!(
             text == golden,
-            "{}: differs; read the difference, then write it with `make test-istio ONLY=chart GOLDEN=write`:\n{text}",
+            "{}: differs; read the difference, then write it with `make test-cluster ONLY=chart GOLDEN=write`:\n{text}",
             path.display()
         );
     }
@@ -365,7 +365,7 @@ fn the_notes_say_where_the_filter_runs_and_warn_of_another_fail_strategy() {
 #[test]
 fn the_packaged_chart_renders_as_the_folder_does() {
     let package = std::env::var_os("PLAINSIGHT_CHART")
-        .expect("PLAINSIGHT_CHART: not set: run make test-istio ONLY=chart");
+        .expect("PLAINSIGHT_CHART: not set: run make test-cluster ONLY=chart");
     assert_eq!(
         render(Path::new(&package), &values("mesh")).unwrap(),
         rendered("mesh")
