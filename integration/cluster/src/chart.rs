@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, ensure};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// The root of the repository.
@@ -54,4 +55,20 @@ pub fn render(chart: &Path, values: &Value) -> anyhow::Result<String> {
         String::from_utf8_lossy(&output.stderr)
     );
     Ok(String::from_utf8(output.stdout)?)
+}
+
+/// The objects of a manifest.
+///
+/// # Errors
+/// No YAML.
+pub fn documents(yaml: &str) -> anyhow::Result<Vec<Value>> {
+    let mut objects = Vec::new();
+    for document in serde_yaml_ng::Deserializer::from_str(yaml) {
+        let object =
+            Value::deserialize(document).with_context(|| format!("manifest: no YAML: {yaml}"))?;
+        if !object.is_null() {
+            objects.push(object);
+        }
+    }
+    Ok(objects)
 }

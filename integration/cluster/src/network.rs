@@ -1,8 +1,8 @@
-//! Network namespaces: one for a pod, one for everything outside it, and a veth pair between them.
+//! Network namespaces: one for each pod, one for everything outside them, and veth pairs between.
 
 use std::fs::File;
 use std::future::Future;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::Command;
@@ -94,22 +94,6 @@ impl Namespace {
             .context("network: the work inside the namespace ended badly")?
     }
 
-    /// Adds an address to the interface of the veth pair.
-    ///
-    /// # Errors
-    /// The address is there already, or there is no veth pair.
-    pub fn add_address(&self, address: IpAddr) -> anyhow::Result<()> {
-        let (prefix, flags): (_, &[&str]) = if address.is_ipv4() {
-            (16, &[])
-        } else {
-            (64, &["nodad"])
-        };
-        let block = format!("{address}/{prefix}");
-        let mut arguments = vec!["-n", &self.name, "address", "add", &block, "dev", WIRE];
-        arguments.extend(flags);
-        ip(&arguments)
-    }
-
     /// Makes every address of a block local, so that callers can use any of them.
     ///
     /// # Errors
@@ -120,29 +104,36 @@ impl Namespace {
         ])
     }
 
-    /// Creates a veth pair to `other`, with the same interface name in both.
+    /// Turns the namespace into the router of pods, with an address of its own.
+    ///
+    /// # Errors
+    /// `sysctl` is missing, or the address is there already.
+    pub fn become_router(&self, address: Ipv4Addr) -> anyhow::Result<()> {
+        let block = format!("{address}/32");
+        ip(&["-n", &self.name, "address", "add", &block, "dev", "lo"])?;
+        let forward = "net.ipv4.ip_forward=1";
+        ip(&["netns", "exec", &self.name, "sysctl", "-qw", forward])
+    }
+
+    /// Creates a veth pair to `pod` and routes the address to it; everything else is reached through `router`.
     ///
     /// # Errors
     /// There is one already.
-    pub fn connect(&self, other: &Self) -> anyhow::Result<()> {
-        ip(&[
-            "-n",
-            &self.name,
-            "link",
-            "add",
-            WIRE,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            WIRE,
-            "netns",
-            &other.name,
+    pub fn route_to(&self, pod: &Self, address: Ipv4Addr, router: Ipv4Addr) -> anyhow::Result<()> {
+        let wire = format!("pod{}", MADE.fetch_add(1, Ordering::Relaxed));
+        let (block, router) = (format!("{address}/32"), router.to_string());
+        let here = |arguments: &[&str]| ip(&[&["-n", &self.name][..], arguments].concat());
+        let there = |arguments: &[&str]| ip(&[&["-n", &pod.name][..], arguments].concat());
+        here(&[
+            "link", "add", &wire, "type", "veth", "peer", "name", WIRE, "netns", &pod.name,
         ])?;
-        for namespace in [self, other] {
-            ip(&["-n", &namespace.name, "link", "set", WIRE, "up"])?;
-        }
-        Ok(())
+        here(&["link", "set", &wire, "up"])?;
+        there(&["address", "add", &block, "dev", WIRE])?;
+        there(&["link", "set", WIRE, "up"])?;
+        there(&["route", "add", &router, "dev", WIRE])?;
+        there(&["route", "add", "default", "via", &router])?;
+        // The kernel removes the wire of an ended pod a moment later; its address may have a new pod by then.
+        here(&["route", "replace", &block, "dev", &wire, "src", &router])
     }
 }
 

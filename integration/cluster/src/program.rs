@@ -8,20 +8,30 @@ use plainsight_harness::process::Process;
 
 use crate::network::Namespace;
 
-/// A file that `make test-cluster` made, from the folder that `PLAINSIGHT_ISTIO` names.
+/// A program that `make test-cluster` built, from the folders that `PLAINSIGHT_PROGRAMS` names.
 ///
 /// # Errors
-/// The variable is unset, or there is no such file.
-pub fn istio(name: &str) -> anyhow::Result<PathBuf> {
-    let folder = std::env::var_os("PLAINSIGHT_ISTIO")
-        .context("PLAINSIGHT_ISTIO: not set: run make test-cluster")?;
-    let path = Path::new(&folder).join(name);
-    ensure!(
-        path.is_file(),
-        "PLAINSIGHT_ISTIO: no such file: {}: run make test-cluster",
-        path.display()
-    );
-    Ok(path)
+/// The variable is unset, or no folder has such a file.
+pub fn program(name: &str) -> anyhow::Result<PathBuf> {
+    let folders = std::env::var_os("PLAINSIGHT_PROGRAMS")
+        .context("PLAINSIGHT_PROGRAMS: not set: run make test-cluster")?;
+    std::env::split_paths(&folders)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())
+        .with_context(|| {
+            let folders = folders.display();
+            format!("PLAINSIGHT_PROGRAMS: no program {name} in {folders}: run make test-cluster")
+        })
+}
+
+/// The folder of a Go module whose manifests are used; `make test-cluster` sets the variable.
+///
+/// # Errors
+/// The variable is unset.
+pub fn source(variable: &str) -> anyhow::Result<PathBuf> {
+    std::env::var_os(variable)
+        .map(PathBuf::from)
+        .with_context(|| format!("{variable}: not set: run make test-cluster"))
 }
 
 /// How a program is started.
@@ -33,37 +43,30 @@ pub struct Start<'a> {
     /// Its arguments.
     pub arguments: &'a [String],
     /// Its environment, in addition to `PATH` and `HOME`; the test's own is not inherited.
-    pub environment: &'a [(&'a str, String)],
-    /// The folder it runs in; its log goes there too, and `varlib` there stands for `/var/lib`.
+    pub environment: &'a [(String, String)],
+    /// The folder it runs in; its log goes there too.
     pub folder: &'a Path,
 }
+
+/// The environment of every program.
+pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts a program in its namespace. It and its children are killed when dropped, or when the test dies.
 ///
 /// # Errors
 /// The folder cannot be written, or a tool of util-linux or iproute2 is missing.
 pub fn start(name: &str, start: &Start<'_>) -> anyhow::Result<Process> {
-    std::fs::create_dir_all(start.folder.join("varlib"))?;
+    std::fs::create_dir_all(start.folder)?;
     let log = start.folder.join(format!("{name}.log"));
-    // A process namespace of its own: its children die with it. The agent keeps modules below /var/lib/istio/data, a
-    // path that cannot be configured.
+    // A process namespace of its own: its children die with it.
     let process = Process::start("unshare", log, |command| {
         command
             .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--"])
-            .args([
-                "sh",
-                "-c",
-                "mount --bind \"$PWD/varlib\" /var/lib && exec \"$@\"",
-                "sh",
-            ])
             .args(["ip", "netns", "exec", start.namespace.name()])
             .arg(start.binary)
             .args(start.arguments)
             .env_clear()
-            .env(
-                "PATH",
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            )
+            .env("PATH", PATH)
             .env("HOME", start.folder)
             .envs(start.environment.iter().map(|(key, value)| (key, value)))
             .current_dir(start.folder);

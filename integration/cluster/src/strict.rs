@@ -1,22 +1,28 @@
 //! The steps of the migration, as docs/runbook.md names them, for the workload of the tests.
 
 /// One workload takes mutual TLS only, but for target port 9000. `portLevelMtls` needs a selector.
-pub const WORKLOAD_EXCEPT_PORT: &str = "
-apiVersion: security.istio.io/v1
+pub fn workload_except_port(namespace: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1
 kind: PeerAuthentication
-metadata: {name: checkout, namespace: shop}
+metadata: {{name: checkout, namespace: {namespace}}}
 spec:
-  selector: {matchLabels: {app: checkout}}
-  mtls: {mode: STRICT}
+  selector: {{matchLabels: {{app: checkout}}}}
+  mtls: {{mode: STRICT}}
   portLevelMtls:
-    9000: {mode: PERMISSIVE}
-";
+    9000: {{mode: PERMISSIVE}}
+"
+    )
+}
 
 /// The whole namespace takes mutual TLS only.
-pub const NAMESPACE: &str = "
-apiVersion: security.istio.io/v1
+pub fn namespace(namespace: &str) -> String {
+    format!(
+        "apiVersion: security.istio.io/v1
 kind: PeerAuthentication
-metadata: {name: default, namespace: shop}
+metadata: {{name: default, namespace: {namespace}}}
 spec:
-  mtls: {mode: STRICT}
-";
+  mtls: {{mode: STRICT}}
+"
+    )
+}

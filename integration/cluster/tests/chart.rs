@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use plainsight_cluster::chart::{any_image, folder, plugins, render, root};
-use plainsight_cluster::kubernetes::documents;
+use plainsight_cluster::chart::documents;
 use serde_json::{Value, json};
 
 const SETS: [&str; 5] = [

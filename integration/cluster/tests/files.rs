@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use plainsight::settings::{KEYS, Settings};
 use plainsight_cluster::chart::{folder, root};
-use plainsight_cluster::kubernetes::documents;
+use plainsight_cluster::chart::documents;
 use serde_json::Value;
 
 fn read(name: &str) -> String {

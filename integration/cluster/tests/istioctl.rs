@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use plainsight_cluster::chart::root;
-use plainsight_cluster::program::istio;
+use plainsight_cluster::program::program;
 use plainsight_cluster::strict;
 
 const SETS: [&str; 5] = [
@@ -19,7 +19,7 @@ fn istioctl(arguments: &[&str], yaml: &str) -> (Output, String) {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("manifest.yaml");
     std::fs::write(&file, yaml).unwrap();
-    let binary = istio("istioctl").unwrap_or_else(|error| panic!("{error:#}"));
+    let binary = program("istioctl").unwrap_or_else(|error| panic!("{error:#}"));
     let output = Command::new(binary)
         .args(arguments)
         .arg(Path::new(&file))
@@ -41,9 +41,9 @@ fn rendered() -> Vec<(&'static str, String)> {
         .chain([
             (
                 "strict, except a port",
-                strict::WORKLOAD_EXCEPT_PORT.to_owned(),
+                strict::workload_except_port("shop"),
             ),
-            ("strict", strict::NAMESPACE.to_owned()),
+            ("strict", strict::namespace("shop")),
         ])
         .collect()
 }

@@ -51,6 +51,11 @@ impl Authority {
         &self.pem
     }
 
+    /// Its private key, PKCS#8 PEM.
+    pub fn key_pem(&self) -> String {
+        self.issuer.key().serialize_pem()
+    }
+
     /// A workload certificate whose only subject alternative name is the URI `spiffe`.
     ///
     /// # Errors

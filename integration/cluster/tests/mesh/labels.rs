@@ -1,13 +1,14 @@
 //! The filter's metrics under the bootstrap that Istio's agent renders from Istio's own template.
 
 use plainsight_harness::shapes::stock_tags;
-use plainsight_cluster::mesh::{Port, caller_address};
+use plainsight_cluster::cluster::{Cluster, caller_address};
+use plainsight_cluster::workload::Port;
 use plainsight_cluster::stage::{Stage, canary};
 use serde_json::json;
 
 /// The line of one metric for the canary's address, as Prometheus reads it.
-async fn line(stage: &Stage, metric: &str) -> String {
-    let text = stage.mesh.scrape_text().await.unwrap();
+async fn line(stage: &Stage<'_>, metric: &str) -> String {
+    let text = stage.pod.get_metrics("/stats/prometheus").await.unwrap();
     let (address, port) = (canary().source.to_string(), Port::Http.number().to_string());
     let mut lines = text
         .lines()
@@ -24,9 +25,8 @@ async fn line(stage: &Stage, metric: &str) -> String {
     line.rsplit_once(' ').unwrap().0.to_owned()
 }
 
-#[tokio::test]
-async fn all_labels_are_in_one_on_a_stock_sidecar() {
-    let stage = Stage::start(json!({}))
+pub async fn all_labels_are_in_one_on_a_stock_sidecar(cluster: &Cluster) {
+    let stage = Stage::start(cluster, json!({}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     let address = caller_address(254);
@@ -43,7 +43,7 @@ async fn all_labels_are_in_one_on_a_stock_sidecar() {
         format!("plainsight_requests_total{{tag=\"{of_caller},traffic=app\"}}")
     );
     assert_eq!(
-        stage.sidecar.bootstrap().unwrap()["stats_config"]["stats_tags"],
+        stage.pod.bootstrap().unwrap()["stats_config"]["stats_tags"],
         stock_tags(),
         "integration/harness/src/shapes/stock_tags.json differs from Istio's bootstrap"
     );

@@ -2,26 +2,28 @@
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
-use plainsight_cluster::mesh::{Port, caller_address};
+use plainsight_harness::pki::Mesh;
+use plainsight_cluster::cluster::{Cluster, caller_address};
+use plainsight_cluster::workload::Port;
 use plainsight_cluster::stage::Stage;
 use plainsight_cluster::strict;
 use serde_json::json;
 
-#[tokio::test]
-async fn an_exempt_port_reads_exempt_and_stays_open_under_strict() {
-    let stage = Stage::start(json!({"exemptions": [{"port": 9000, "namespace": "shop"}, {"port": 8080, "namespace": "other"}]}))
+pub async fn an_exempt_port_reads_exempt_and_stays_open_under_strict(cluster: &Cluster) {
+    let stage = Stage::start(cluster, json!({"exemptions": [{"port": 9000, "namespace": "shop"}, {"port": 8080, "namespace": "other"}]}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     assert_eq!(Port::Tcp.number(), 9000, "the port of the exemption");
     let plain = Caller::bytes(&caller_address(1).to_string());
+    let identity = cluster.authority.spiffe(Mesh::CLIENT).unwrap();
     let mutual =
-        Caller::bytes(&caller_address(2).to_string()).over_mesh(&stage.mesh.certificates.client);
+        Caller::bytes(&caller_address(2).to_string()).over_mesh(&identity);
     let verdicts = |times: f64| {
         let stage = &stage;
         async move {
             let address = caller_address(1).to_string();
             eventually("verdicts", || async {
-                let scrape = stage.mesh.scrape().await?;
+                let scrape = stage.pod.scrape().await?;
                 let count = |port: Port, labels: &[(&str, &str)]| {
                     let number = port.number().to_string();
                     let mut labels = labels.to_vec();
@@ -45,12 +47,12 @@ async fn an_exempt_port_reads_exempt_and_stays_open_under_strict() {
             .unwrap_or_else(|error| panic!("{error:#}"));
         }
     };
-    stage.mesh.call(&plain, Port::Tcp.address()).await.unwrap();
-    stage.mesh.call(&mutual, Port::Tcp.address()).await.unwrap();
+    stage.call(&plain, Port::Tcp).await.unwrap();
+    stage.call(&mutual, Port::Tcp).await.unwrap();
     verdicts(1.0).await;
 
     stage
-        .declare(strict::WORKLOAD_EXCEPT_PORT, Port::Http, false)
+        .declare(&strict::workload_except_port(&stage.namespace), Port::Http, false)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     for port in [Port::Http, Port::Auto, Port::Undeclared] {
@@ -59,7 +61,7 @@ async fn an_exempt_port_reads_exempt_and_stays_open_under_strict() {
             .await
             .unwrap_or_else(|error| panic!("{error:#}"));
     }
-    stage.mesh.call(&plain, Port::Tcp.address()).await.unwrap();
-    stage.mesh.call(&mutual, Port::Tcp.address()).await.unwrap();
+    stage.call(&plain, Port::Tcp).await.unwrap();
+    stage.call(&mutual, Port::Tcp).await.unwrap();
     verdicts(2.0).await;
 }

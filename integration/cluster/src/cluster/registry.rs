@@ -7,7 +7,7 @@ use anyhow::{Context, ensure};
 use plainsight_harness::process::Process;
 use serde_json::{Value, json};
 
-use super::OUTSIDE;
+use super::ROUTER;
 use crate::chart::root;
 use crate::network::Namespace;
 use crate::program::{Start, run, start};
@@ -28,7 +28,7 @@ impl Registry {
         std::fs::write(
             folder.join("config.yml"),
             format!(
-                "{{version: '0.1', storage: {{filesystem: {{rootdirectory: {}}}}}, http: {{addr: '{OUTSIDE}:{PORT}'}}}}",
+                "{{version: '0.1', storage: {{filesystem: {{rootdirectory: {}}}}}, http: {{addr: '{ROUTER}:{PORT}'}}}}",
                 folder.join("storage").display()
             ),
         )?;
@@ -56,7 +56,7 @@ impl Registry {
         let digest = String::from_utf8(output.stdout)?.trim().to_owned();
         let (from, to) = (
             format!("oci:{}:plainsight", layout.display()),
-            format!("docker://{OUTSIDE}:{PORT}/plainsight:test"),
+            format!("docker://{ROUTER}:{PORT}/plainsight:test"),
         );
         // The registry answers a moment after its start: the push is repeated until it does.
         program
@@ -76,6 +76,6 @@ impl Registry {
 
     /// The value `image` of the chart.
     pub(super) fn image(&self) -> Value {
-        json!({"repository": format!("{OUTSIDE}:{PORT}/plainsight"), "digest": self.digest})
+        json!({"repository": format!("{ROUTER}:{PORT}/plainsight"), "digest": self.digest})
     }
 }

@@ -8,7 +8,8 @@ use plainsight_harness::pki::Authority;
 use plainsight_harness::proof::{
     self, Counted, Fact, Kind, Place, Row, check, kinds, markdown, principal, verdict,
 };
-use plainsight_cluster::mesh::{Mesh, Port, caller_address};
+use plainsight_cluster::cluster::{Cluster, caller_address};
+use plainsight_cluster::workload::Port;
 use plainsight_cluster::stage::Stage;
 use plainsight_cluster::strict;
 
@@ -36,31 +37,30 @@ fn port(place: Place) -> Port {
     }
 }
 
-async fn call_all(mesh: &Mesh, kinds: &[Kind], foreign: &Authority) -> Vec<Fact> {
+async fn call_all(stage: &Stage<'_>, kinds: &[Kind], foreign: &Authority) -> Vec<Fact> {
     let mut facts = Vec::new();
     for (index, &kind) in kinds.iter().enumerate() {
         let number = number(index);
-        let (source, to) = (caller_address(number), port(kind.place).address());
-        let authority = &mesh.certificates.authority;
+        let (source, to) = (caller_address(number), stage.address(port(kind.place)));
+        let authority = &stage.cluster.authority;
         let caller = kind.caller(source, number, authority, foreign).unwrap();
-        let call = mesh.outside(async move { kind.call(&caller, to).await });
+        let call = stage.cluster.outside(async move { kind.call(&caller, to).await });
         facts.push(call.await.unwrap());
     }
     facts
 }
 
-#[tokio::test]
-async fn every_verdict_comes_true_with_istiods_own_listeners() {
+pub async fn every_verdict_comes_true_with_istiods_own_listeners(cluster: &Cluster) {
     let kinds = kinds(proof::Stage::Istiod);
     let foreign = Authority::new("foreign").unwrap();
-    let stage = Stage::start(serde_json::json!({"config": {"principals": true}}))
+    let stage = Stage::start(cluster, serde_json::json!({"config": {"principals": true}}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
 
-    let permissive = call_all(&stage.mesh, &kinds, &foreign).await;
+    let permissive = call_all(&stage, &kinds, &foreign).await;
     // A failed handshake is counted when Envoy closes the connection, a moment after the caller sees it.
     let verdicts = eventually("verdicts", || async {
-        let scrape = stage.mesh.scrape().await?;
+        let scrape = stage.pod.scrape().await?;
         let mut verdicts = Vec::new();
         for (index, kind) in kinds.iter().enumerate() {
             let source = caller_address(number(index));
@@ -86,10 +86,10 @@ async fn every_verdict_comes_true_with_istiods_own_listeners() {
     .unwrap_or_else(|error| panic!("{error:#}"));
 
     stage
-        .declare(strict::NAMESPACE, Port::Http, false)
+        .declare(&strict::namespace(&stage.namespace), Port::Http, false)
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
-    let strict = call_all(&stage.mesh, &kinds, &foreign).await;
+    let strict = call_all(&stage, &kinds, &foreign).await;
 
     let rows: Vec<_> = kinds
         .into_iter()

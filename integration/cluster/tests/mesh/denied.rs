@@ -3,7 +3,8 @@
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
-use plainsight_cluster::mesh::{Port, caller_address};
+use plainsight_cluster::cluster::{Cluster, caller_address};
+use plainsight_cluster::workload::Port;
 use plainsight_cluster::stage::Stage;
 use serde_json::json;
 
@@ -16,14 +17,14 @@ fn policy(action: &str) -> String {
 }
 
 /// What one plaintext call to a port adds: connections and requests without mutual TLS.
-async fn counted(stage: &Stage, number: u8, port: Port) -> (f64, f64) {
+async fn counted(stage: &Stage<'_>, number: u8, port: Port) -> (f64, f64) {
     let address = caller_address(number).to_string();
     let caller = if port == Port::Tcp {
         Caller::bytes(&address)
     } else {
         Caller::http1(&address)
     };
-    let reply = stage.mesh.call(&caller, port.address()).await;
+    let reply = stage.call(&caller, port).await;
     assert!(
         reply.as_ref().map_or(true, |reply| reply.status == 403),
         "{port:?}: not denied: {reply:?}"
@@ -36,7 +37,7 @@ async fn counted(stage: &Stage, number: u8, port: Port) -> (f64, f64) {
     ];
     // Counted when Envoy closes the connection, a moment after the caller sees it.
     eventually("counted", || async {
-        let scrape = stage.mesh.scrape().await?;
+        let scrape = stage.pod.scrape().await?;
         let count = |metric| scrape.sum(metric, &labels);
         let counts = (
             count("plainsight_connections_total"),
@@ -46,13 +47,13 @@ async fn counted(stage: &Stage, number: u8, port: Port) -> (f64, f64) {
         Ok(counts)
     })
     .await
-    .unwrap_or_else(|error| panic!("{error:#}\n{}", stage.sidecar.log()))
+    .unwrap_or_else(|error| panic!("{error:#}\n{}", stage.sidecar_log()))
 }
 
-async fn until_denied(stage: &Stage) {
+async fn until_denied(stage: &Stage<'_>) {
     let caller = Caller::bytes(&caller_address(250).to_string());
     eventually("the policy is in force", || async {
-        let reply = stage.mesh.call(&caller, Port::Tcp.address()).await;
+        let reply = stage.call(&caller, Port::Tcp).await;
         anyhow::ensure!(reply.is_err(), "served");
         Ok(())
     })
@@ -60,32 +61,22 @@ async fn until_denied(stage: &Stage) {
     .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-#[tokio::test]
-async fn what_a_deny_policy_refuses_is_counted_on_http_and_tcp_ports() {
-    let stage = Stage::start(json!({}))
+pub async fn what_a_deny_policy_refuses_is_counted_on_http_and_tcp_ports(cluster: &Cluster) {
+    let stage = Stage::start(cluster, json!({}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
-    stage
-        .mesh
-        .kubernetes
-        .apply(&policy("action: DENY"))
-        .unwrap();
+    stage.cluster.apply(&policy("action: DENY")).await.unwrap();
     until_denied(&stage).await;
     assert_eq!(counted(&stage, 1, Port::Http).await, (1.0, 1.0));
     assert_eq!(counted(&stage, 2, Port::Tcp).await, (1.0, 0.0));
 }
 
-#[tokio::test]
-async fn what_a_custom_policy_refuses_is_counted_as_a_connection_only() {
-    let stage = Stage::start(json!({}))
+pub async fn what_a_custom_policy_refuses_is_counted_as_a_connection_only(cluster: &Cluster) {
+    let stage = Stage::start(cluster, json!({}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     // A provider that the mesh does not have: istiod denies everything in its place.
-    stage
-        .mesh
-        .kubernetes
-        .apply(&policy("action: CUSTOM, provider: {name: absent}"))
-        .unwrap();
+    stage.cluster.apply(&policy("action: CUSTOM, provider: {name: absent}")).await.unwrap();
     until_denied(&stage).await;
     assert_eq!(counted(&stage, 1, Port::Http).await, (1.0, 0.0));
     assert_eq!(counted(&stage, 2, Port::Tcp).await, (1.0, 0.0));

@@ -1,0 +1,386 @@
+//! A cluster: a Kubernetes control plane, kwok for nodes, istiod with its webhooks, and if a test needs them the
+//! registry with the module's image and the Prometheus operator with its Prometheus.
+
+mod control_plane;
+mod mesh;
+mod registry;
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, bail, ensure};
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use plainsight_harness::pki::Authority;
+use serde_json::{Value, json};
+use tokio::io::AsyncWriteExt;
+use tokio::process::Command;
+
+use crate::network::Namespace;
+use crate::pod::Pod;
+use crate::program::{PATH, program};
+use control_plane::ControlPlane;
+use registry::Registry;
+
+/// The outer namespace: the control plane's address and every pod's router.
+pub const ROUTER: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+pub(crate) const API_PORT: u16 = 6443;
+/// Where kwok takes the addresses of pods from.
+const PODS: &str = "10.77.64.1/18";
+
+/// The address of a caller outside the cluster, by number: each kind of caller has its own.
+pub const fn caller_address(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 77, 1, number))
+}
+
+/// The address of a node, by number from 1.
+pub const fn node_address(number: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(10, 77, 2, number))
+}
+
+/// What a test needs besides the control plane and istiod.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts {
+    /// A registry with the image of the module.
+    pub registry: bool,
+    /// kube-state-metrics, the Prometheus operator and its Prometheus.
+    pub monitoring: bool,
+}
+
+/// A running cluster. Everything ends with it.
+pub struct Cluster {
+    /// The authority that istiod's CA is part of.
+    pub authority: Authority,
+    pods: Mutex<BTreeMap<String, Arc<Pod>>>,
+    registry: Option<Registry>,
+    _control_plane: ControlPlane,
+    network: Arc<Namespace>,
+    folder: tempfile::TempDir,
+}
+
+impl Cluster {
+    /// Starts it, and waits until istiod injects and validates.
+    ///
+    /// # Errors
+    /// Something that it needs is missing, or did not start; the message holds the tail of its log.
+    pub async fn start(parts: Parts) -> anyhow::Result<Self> {
+        // Containers run as other users.
+        let readable = std::fs::Permissions::from_mode(0o755);
+        let folder = tempfile::Builder::new().permissions(readable).tempdir()?;
+        let network = Arc::new(Namespace::new("cluster")?);
+        network.become_router(ROUTER)?;
+        for block in ["10.77.1.0/24", "10.77.2.0/24"] {
+            network.answer_for(block)?;
+        }
+        let control_plane = ControlPlane::start(&network, folder.path()).await?;
+        let registry = match parts.registry {
+            true => Some(Registry::start(&network, folder.path()).await?),
+            false => None,
+        };
+        let cluster = Self {
+            authority: Authority::new("mesh")?,
+            pods: Mutex::default(),
+            registry,
+            _control_plane: control_plane,
+            network,
+            folder,
+        };
+        cluster.add_nodes(NODES).await?;
+        mesh::install(&cluster).await?;
+        Ok(cluster)
+    }
+
+    /// Adds nodes `node-1` and on; those that are there stay.
+    ///
+    /// # Errors
+    /// The API refuses them.
+    pub async fn add_nodes(&self, count: u8) -> anyhow::Result<()> {
+        let nodes = (1..=count).map(|number| {
+            json!({
+                "apiVersion": "v1",
+                "kind": "Node",
+                "metadata": {
+                    "name": format!("node-{number}"),
+                    "labels": {"kubernetes.io/os": "linux", "kubernetes.io/hostname": format!("node-{number}")},
+                    "annotations": {"kwok.x-k8s.io/node": "fake"},
+                },
+                "status": {
+                    "allocatable": {"cpu": "64", "memory": "512Gi", "pods": "1000"},
+                    "capacity": {"cpu": "64", "memory": "512Gi", "pods": "1000"},
+                    "addresses": [
+                        {"type": "InternalIP", "address": node_address(number)},
+                        {"type": "Hostname", "address": format!("node-{number}")},
+                    ],
+                },
+            })
+        });
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": nodes.collect::<Vec<_>>()});
+        self.apply(&list.to_string()).await
+    }
+
+    /// A program that runs in the outer namespace, where the API, Prometheus and all pods can be reached, with
+    /// `KUBECONFIG` and `PATH` set.
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let mut command = Command::new("ip");
+        command
+            .args(["netns", "exec", self.network.name()])
+            .arg(program)
+            .env_clear()
+            .env("PATH", PATH)
+            .env("HOME", self.folder.path())
+            .env("KUBECONFIG", self.kubeconfig())
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// `kubectl`, with `stdin` as its input; returns its output.
+    ///
+    /// # Errors
+    /// It fails; the message is kubectl's.
+    pub async fn kubectl(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+        let output = self.run_program("kubectl", arguments, stdin).await;
+        output.with_context(|| format!("kubectl {}", arguments.join(" ")))
+    }
+
+    /// `helm`; returns its output.
+    ///
+    /// # Errors
+    /// It fails; the message is Helm's.
+    pub async fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
+        let output = self.run_program("helm", arguments, "").await;
+        output.with_context(|| format!("helm {}", arguments.join(" ")))
+    }
+
+    async fn run_program(&self, name: &str, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+        let mut command = self.command(program(name)?);
+        command.args(arguments).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        let mut input = child.stdin.take().context("no stdin")?;
+        let write = async move {
+            // A program that does not read its input to the end says why itself.
+            let _ = input.write_all(stdin.as_bytes()).await;
+        };
+        let (output, ()) = tokio::join!(child.wait_with_output(), write);
+        let output = output?;
+        ensure!(
+            output.status.success(),
+            "{}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// `kubectl apply --server-side`.
+    ///
+    /// # Errors
+    /// The API server or a webhook refuses it; the message is theirs.
+    pub async fn apply(&self, yaml: &str) -> anyhow::Result<()> {
+        let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
+        self.kubectl(&arguments, yaml).await?;
+        Ok(())
+    }
+
+    /// `kubectl delete` of a manifest; what is not there is no error.
+    ///
+    /// # Errors
+    /// The API server refuses it.
+    pub async fn delete(&self, yaml: &str) -> anyhow::Result<()> {
+        self.kubectl(&["delete", "--ignore-not-found", "-f", "-"], yaml)
+            .await?;
+        Ok(())
+    }
+
+    /// `kubectl get ... -o json`.
+    ///
+    /// # Errors
+    /// There is no such object.
+    pub async fn get(&self, arguments: &[&str]) -> anyhow::Result<Value> {
+        let arguments = [&["get", "-o", "json"], arguments].concat();
+        Ok(serde_json::from_str(&self.kubectl(&arguments, "").await?)?)
+    }
+
+    /// The pods of a namespace that have an address and are not being deleted, finished ones included.
+    ///
+    /// # Errors
+    /// The API does not answer.
+    pub async fn pods(&self, namespace: &str) -> anyhow::Result<Vec<Value>> {
+        let mut list = self.get(&["pods", "-n", namespace]).await?;
+        let Value::Array(mut pods) = list["items"].take() else {
+            bail!("pods: no list: {list}");
+        };
+        pods.retain(|pod| {
+            pod["status"]["podIP"].is_string() && pod["metadata"]["deletionTimestamp"].is_null()
+        });
+        Ok(pods)
+    }
+
+    /// Runs every pod of a namespace that does not run yet, ends those that are gone, and returns them all.
+    /// To be called again after each change.
+    ///
+    /// # Errors
+    /// A pod's program does not become ready; the message holds its log.
+    pub async fn run_pods(&self, namespace: &str) -> anyhow::Result<Vec<Arc<Pod>>> {
+        let objects = self.pods(namespace).await?;
+        let uid = |pod: &Value| pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let wanted: Vec<String> = objects.iter().map(uid).collect();
+        // Those that are gone end first: their addresses may have new pods.
+        self.running().retain(|uid, pod| {
+            pod.object["metadata"]["namespace"] != namespace || wanted.contains(uid)
+        });
+        for object in objects {
+            let uid = uid(&object);
+            if !self.running().contains_key(&uid) {
+                let pod = Arc::new(Pod::start(self, object).await?);
+                self.running().insert(uid, pod);
+            }
+        }
+        let running = self.running();
+        Ok(wanted.iter().filter_map(|uid| running.get(uid).cloned()).collect())
+    }
+
+    /// Waits until a Deployment, StatefulSet or DaemonSet is rolled out and runs the namespace's pods.
+    ///
+    /// # Errors
+    /// It is not rolled out in time, or a pod's program does not become ready.
+    pub async fn rollout(&self, namespace: &str, workload: &str) -> anyhow::Result<Vec<Arc<Pod>>> {
+        let arguments = ["rollout", "status", workload, "-n", namespace, "--timeout=60s"];
+        self.kubectl(&arguments, "").await?;
+        self.run_pods(namespace).await
+    }
+
+    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Pod>>> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends the namespace's pods and deletes it, without waiting for the API to finish.
+    pub fn end_namespace(&self, namespace: &str) {
+        self.running()
+            .retain(|_, pod| pod.object["metadata"]["namespace"] != namespace);
+        if let Ok(kubectl) = program("kubectl") {
+            let mut command = self.command(kubectl);
+            let arguments = ["delete", "namespace", namespace, "--wait=false"];
+            // The cluster ends soon: a namespace that stays is no error.
+            let _ = command.as_std_mut().args(arguments).output();
+        }
+    }
+
+    /// Runs `work` in the outer namespace, where the addresses of callers outside the cluster are.
+    ///
+    /// # Errors
+    /// The error of `work`.
+    pub async fn outside<T, F>(&self, work: F) -> anyhow::Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = anyhow::Result<T>> + Send + 'static,
+    {
+        self.network.run(work).await
+    }
+
+    /// The administrator's kubeconfig.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.folder.path().join("kubeconfig")
+    }
+
+    /// A kubeconfig of a ServiceAccount, with a token that the API server issued.
+    ///
+    /// # Errors
+    /// There is no such account.
+    pub async fn kubeconfig_of(&self, namespace: &str, account: &str) -> anyhow::Result<PathBuf> {
+        let token = self
+            .kubectl(&["create", "token", account, "-n", namespace], "")
+            .await?;
+        let path = self.folder.path().join(format!("kubeconfig-{namespace}-{account}"));
+        std::fs::write(&path, control_plane::kubeconfig(self.folder.path(), token.trim()))?;
+        Ok(path)
+    }
+
+    /// The value `image` of the chart: the module's image in the cluster's registry.
+    ///
+    /// # Errors
+    /// The cluster was started without a registry.
+    pub fn image(&self) -> anyhow::Result<Value> {
+        let registry = self.registry.as_ref();
+        Ok(registry.context("cluster: started without a registry")?.image())
+    }
+
+    /// The folder of everything that the cluster's programs write: their logs, and `pods` with those of each pod.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn network(&self) -> Arc<Namespace> {
+        Arc::clone(&self.network)
+    }
+
+    /// The hosts file of every container, in place of the cluster's DNS: the Services of Istio.
+    pub(crate) fn hosts(&self) -> String {
+        let mut hosts = "127.0.0.1 localhost\n".to_owned();
+        for pod in self.running().values() {
+            if pod.object["metadata"]["labels"]["app"] == "istiod" {
+                let revision = &pod.object["metadata"]["labels"]["istio.io/rev"];
+                let service = match revision.as_str() {
+                    None | Some("default") => "istiod".to_owned(),
+                    Some(revision) => format!("istiod-{revision}"),
+                };
+                hosts += &format!("{} {service}.{ISTIO}.svc\n", pod.address);
+            }
+        }
+        hosts
+    }
+
+    /// A token of the pod's ServiceAccount.
+    pub(crate) async fn token(&self, pod: &Value, audience: Option<&str>) -> anyhow::Result<String> {
+        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+        let account = text("/spec/serviceAccountName");
+        let mut arguments = vec!["create", "token", account, "-n", text("/metadata/namespace")];
+        arguments.extend(["--duration=12h", "--bound-object-kind=Pod"]);
+        arguments.extend(["--bound-object-name", text("/metadata/name")]);
+        arguments.extend(["--bound-object-uid", text("/metadata/uid")]);
+        if let Some(audience) = audience {
+            arguments.extend(["--audience", audience]);
+        }
+        self.kubectl(&arguments, "").await
+    }
+
+    /// Writes the keys of a ConfigMap or a Secret as files.
+    pub(crate) async fn write_files(
+        &self,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+        optional: bool,
+        place: &Path,
+    ) -> anyhow::Result<()> {
+        let mut arguments = vec![kind, name, "-n", namespace];
+        if optional {
+            arguments.push("--ignore-not-found");
+        }
+        let arguments = [&["get", "-o", "json"], &arguments[..]].concat();
+        let text = self.kubectl(&arguments, "").await?;
+        if text.is_empty() {
+            return Ok(());
+        }
+        let object: Value = serde_json::from_str(&text)?;
+        for (key, value) in object["data"].as_object().into_iter().flatten() {
+            let value = value.as_str().unwrap_or_default();
+            let bytes = match kind {
+                "secret" => BASE64_STANDARD.decode(value)?,
+                _ => value.as_bytes().to_vec(),
+            };
+            std::fs::write(place.join(key), bytes)?;
+        }
+        Ok(())
+    }
+}
+
+/// Where Istio's control plane is.
+pub const ISTIO: &str = "istio-system";
+const NODES: u8 = 3;
