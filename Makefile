@@ -51,10 +51,10 @@ LINTS := rust shell gen grafana prometheus chart
 lint: ## every lint; ONLY=rust,shell,gen,grafana,prometheus,chart
 	$(call parts,lint,$(LINTS))
 
-ISTIO_TESTS := chart workflows istio
-.PHONY: test-istio
-test-istio: ## the tests that need Go and root: the chart with Helm, verdicts and delivery with real istiod; ONLY=chart,workflows,istio
-	$(call parts,test-istio,$(ISTIO_TESTS))
+CLUSTER_TESTS := chart workflows cluster
+.PHONY: test-cluster
+test-cluster: ## the tests that need Go and root: the chart with Helm, verdicts and delivery in a real cluster; ONLY=chart,workflows,cluster
+	$(call parts,test-cluster,$(CLUSTER_TESTS))
 
 ## Build
 
@@ -77,7 +77,6 @@ image: $(WASM) ## the OCI image, dist/image, without a daemon; prints its digest
 CHART := envoy-config/chart
 # Go programs are built from a go.mod with `tool` lines; the folder is named after all that decides the result.
 go_programs = $${PLAINSIGHT_CACHE:-$$HOME/.cache/plainsight}/go/$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | sha256sum | cut -c1-16)
-ISTIO_PROGRAMS = $(call go_programs,istio,integration/cluster/go)
 HELM_PROGRAMS = $(call go_programs,helm,tools/helm)
 # Helm logs each link in files/ that it follows.
 QUIET_HELM = "$(HELM_PROGRAMS)/helm" 2> >(grep -v 'found symbolic link' >&2)
@@ -237,7 +236,7 @@ test/demo: $(WASM)
 	@cargo build --quiet --locked --package plainsight-cli
 	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-demo
 
-# Parts of test-istio
+# Parts of test-cluster
 
 go_module = $$(go mod download -json $(1) | sed -n 's/.*"Dir": "\(.*\)".*/\1/p')
 CHART_TEST = PLAINSIGHT_ISTIO_API_OLDEST="$(call go_module,istio.io/api@v1.27.3)" \
@@ -246,25 +245,16 @@ CHART_TEST = PLAINSIGHT_ISTIO_API_OLDEST="$(call go_module,istio.io/api@v1.27.3)
 	PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" PLAINSIGHT_CHART="$$(ls $(CURDIR)/dist/plainsight-*.tgz)" \
 	cargo test --locked --package plainsight-cluster
 
-.PHONY: $(ISTIO_TESTS:%=test-istio/%) chart-golden
+.PHONY: $(CLUSTER_TESTS:%=test-cluster/%)
 # GOLDEN=write writes the golden files of integration/cluster/charts.
-test-istio/chart: chart
+test-cluster/chart: chart
 	@PLAINSIGHT_GOLDEN=$(GOLDEN) $(CHART_TEST) --test chart --test apis
 
-test-istio/workflows:
+test-cluster/workflows:
 	@go run github.com/rhysd/actionlint/cmd/actionlint@v1.7.7
 
-RUN_ISTIO = PLAINSIGHT_ISTIO="$(ISTIO_PROGRAMS)" PLAINSIGHT_HELM="$(HELM_PROGRAMS)/helm" \
-	PLAINSIGHT_BOOTSTRAP="$$(cd integration/cluster/go && go list -m -f '{{.Dir}}' istio.io/istio)/tools/packaging/common/envoy_bootstrap.json" \
-	PLAINSIGHT_ENVOY="$$(tools/setup envoy $(NEWEST))" PLAINSIGHT_WASM="$(CURDIR)/$(WASM)" integration/cluster/run
-
-.PHONY: istio-programs
-istio-programs: helm
-	@tools/build-go integration/cluster/go "$(ISTIO_PROGRAMS)"
-	@tools/setup apt docker-registry iproute2 iptables skopeo umoci util-linux
-
-test-istio/istio: istio-programs $(WASM)
-	@$(RUN_ISTIO)
+test-cluster/cluster: $(WASM)
+	@integration/cluster/run
 
 # Parts of stress and docs, and what they need
 
@@ -299,8 +289,8 @@ docs/proof: $(WASM)
 	@$(call envoy,$(NEWEST)) PLAINSIGHT_PROOF="$(CURDIR)/docs/proof.md" \
 		cargo test --locked --package plainsight-claims --test proof -- --nocapture
 
-docs/istio-proof: istio-programs $(WASM)
-	@PLAINSIGHT_ISTIO_PROOF=$(CURDIR)/docs/istio-proof.md $(RUN_ISTIO) --test proof
+docs/istio-proof: $(WASM)
+	@PLAINSIGHT_ISTIO_PROOF=$(CURDIR)/docs/istio-proof.md integration/cluster/run --test mesh -- proof
 
 docs/matrix: $(WASM)
 	@integration/run-matrix docs/matrix.md "$(CURDIR)/$(WASM)" $(ENVOYS)

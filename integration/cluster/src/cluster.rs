@@ -1,30 +1,29 @@
 //! A cluster: a Kubernetes control plane, kwok for nodes, istiod with its webhooks, and if a test needs them the
 //! registry with the module's image and the Prometheus operator with its Prometheus.
 
+mod api;
 mod control_plane;
 mod mesh;
+pub(crate) mod monitoring;
 mod registry;
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, bail, ensure};
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
+use anyhow::{Context, bail};
 use plainsight_harness::pki::Authority;
 use serde_json::{Value, json};
-use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use crate::network::Namespace;
 use crate::pod::Pod;
-use crate::program::{PATH, program};
+use crate::program::program;
+pub use api::Api;
 use control_plane::ControlPlane;
+use monitoring::Monitoring;
 use registry::Registry;
 
 /// The outer namespace: the control plane's address and every pod's router.
@@ -56,10 +55,11 @@ pub struct Parts {
 pub struct Cluster {
     /// The authority that istiod's CA is part of.
     pub authority: Authority,
+    monitoring: Option<Monitoring>,
     pods: Mutex<BTreeMap<String, Arc<Pod>>>,
     registry: Option<Registry>,
     _control_plane: ControlPlane,
-    network: Arc<Namespace>,
+    api: Api,
     folder: tempfile::TempDir,
 }
 
@@ -82,16 +82,26 @@ impl Cluster {
             true => Some(Registry::start(&network, folder.path()).await?),
             false => None,
         };
-        let cluster = Self {
+        let api = Api {
+            network,
+            folder: folder.path().to_owned(),
+        };
+        let mut cluster = Self {
             authority: Authority::new("mesh")?,
+            monitoring: None,
             pods: Mutex::default(),
             registry,
             _control_plane: control_plane,
-            network,
+            api,
             folder,
         };
         cluster.add_nodes(NODES).await?;
-        mesh::install(&cluster).await?;
+        if parts.monitoring {
+            let both = tokio::try_join!(mesh::install(&cluster), Monitoring::start(&cluster));
+            cluster.monitoring = Some(both?.1);
+        } else {
+            mesh::install(&cluster).await?;
+        }
         Ok(cluster)
     }
 
@@ -121,90 +131,6 @@ impl Cluster {
         });
         let list = json!({"apiVersion": "v1", "kind": "List", "items": nodes.collect::<Vec<_>>()});
         self.apply(&list.to_string()).await
-    }
-
-    /// A program that runs in the outer namespace, where the API, Prometheus and all pods can be reached, with
-    /// `KUBECONFIG` and `PATH` set.
-    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("ip");
-        command
-            .args(["netns", "exec", self.network.name()])
-            .arg(program)
-            .env_clear()
-            .env("PATH", PATH)
-            .env("HOME", self.folder.path())
-            .env("KUBECONFIG", self.kubeconfig())
-            .stdin(Stdio::null())
-            .kill_on_drop(true);
-        command
-    }
-
-    /// `kubectl`, with `stdin` as its input; returns its output.
-    ///
-    /// # Errors
-    /// It fails; the message is kubectl's.
-    pub async fn kubectl(&self, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
-        let output = self.run_program("kubectl", arguments, stdin).await;
-        output.with_context(|| format!("kubectl {}", arguments.join(" ")))
-    }
-
-    /// `helm`; returns its output.
-    ///
-    /// # Errors
-    /// It fails; the message is Helm's.
-    pub async fn helm(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = self.run_program("helm", arguments, "").await;
-        output.with_context(|| format!("helm {}", arguments.join(" ")))
-    }
-
-    async fn run_program(&self, name: &str, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
-        let mut command = self.command(program(name)?);
-        command.args(arguments).stdin(Stdio::piped());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn()?;
-        let mut input = child.stdin.take().context("no stdin")?;
-        let write = async move {
-            // A program that does not read its input to the end says why itself.
-            let _ = input.write_all(stdin.as_bytes()).await;
-        };
-        let (output, ()) = tokio::join!(child.wait_with_output(), write);
-        let output = output?;
-        ensure!(
-            output.status.success(),
-            "{}: {}",
-            output.status,
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-    }
-
-    /// `kubectl apply --server-side`.
-    ///
-    /// # Errors
-    /// The API server or a webhook refuses it; the message is theirs.
-    pub async fn apply(&self, yaml: &str) -> anyhow::Result<()> {
-        let arguments = ["apply", "--server-side", "--force-conflicts", "-f", "-"];
-        self.kubectl(&arguments, yaml).await?;
-        Ok(())
-    }
-
-    /// `kubectl delete` of a manifest; what is not there is no error.
-    ///
-    /// # Errors
-    /// The API server refuses it.
-    pub async fn delete(&self, yaml: &str) -> anyhow::Result<()> {
-        self.kubectl(&["delete", "--ignore-not-found", "-f", "-"], yaml)
-            .await?;
-        Ok(())
-    }
-
-    /// `kubectl get ... -o json`.
-    ///
-    /// # Errors
-    /// There is no such object.
-    pub async fn get(&self, arguments: &[&str]) -> anyhow::Result<Value> {
-        let arguments = [&["get", "-o", "json"], arguments].concat();
-        Ok(serde_json::from_str(&self.kubectl(&arguments, "").await?)?)
     }
 
     /// The pods of a namespace that have an address and are not being deleted, finished ones included.
@@ -264,10 +190,13 @@ impl Cluster {
     pub fn end_namespace(&self, namespace: &str) {
         self.running()
             .retain(|_, pod| pod.object["metadata"]["namespace"] != namespace);
+        self.run_at_end(&["delete", "namespace", namespace, "--wait=false"]);
+    }
+
+    /// `kubectl` where nothing can be awaited and a failure leaves only what the cluster's end takes away.
+    pub(crate) fn run_at_end(&self, arguments: &[&str]) {
         if let Ok(kubectl) = program("kubectl") {
             let mut command = self.command(kubectl);
-            let arguments = ["delete", "namespace", namespace, "--wait=false"];
-            // The cluster ends soon: a namespace that stays is no error.
             let _ = command.as_std_mut().args(arguments).output();
         }
     }
@@ -281,12 +210,7 @@ impl Cluster {
         T: Send + 'static,
         F: Future<Output = anyhow::Result<T>> + Send + 'static,
     {
-        self.network.run(work).await
-    }
-
-    /// The administrator's kubeconfig.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.folder.path().join("kubeconfig")
+        self.api.network.run(work).await
     }
 
     /// A kubeconfig of a ServiceAccount, with a token that the API server issued.
@@ -300,6 +224,16 @@ impl Cluster {
         let path = self.folder.path().join(format!("kubeconfig-{namespace}-{account}"));
         std::fs::write(&path, control_plane::kubeconfig(self.folder.path(), token.trim()))?;
         Ok(path)
+    }
+
+    /// Where the operator's Prometheus answers, for programs that [`Api::command`] runs.
+    ///
+    /// # Errors
+    /// The cluster was started without monitoring.
+    pub fn prometheus(&self) -> anyhow::Result<SocketAddr> {
+        let monitoring = self.monitoring.as_ref();
+        let monitoring = monitoring.context("cluster: started without monitoring")?;
+        Ok(monitoring.prometheus())
     }
 
     /// The value `image` of the chart: the module's image in the cluster's registry.
@@ -317,7 +251,7 @@ impl Cluster {
     }
 
     pub(crate) fn network(&self) -> Arc<Namespace> {
-        Arc::clone(&self.network)
+        Arc::clone(&self.api.network)
     }
 
     /// The hosts file of every container, in place of the cluster's DNS: the Services of Istio.
@@ -336,48 +270,13 @@ impl Cluster {
         hosts
     }
 
-    /// A token of the pod's ServiceAccount.
-    pub(crate) async fn token(&self, pod: &Value, audience: Option<&str>) -> anyhow::Result<String> {
-        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let account = text("/spec/serviceAccountName");
-        let mut arguments = vec!["create", "token", account, "-n", text("/metadata/namespace")];
-        arguments.extend(["--duration=12h", "--bound-object-kind=Pod"]);
-        arguments.extend(["--bound-object-name", text("/metadata/name")]);
-        arguments.extend(["--bound-object-uid", text("/metadata/uid")]);
-        if let Some(audience) = audience {
-            arguments.extend(["--audience", audience]);
-        }
-        self.kubectl(&arguments, "").await
-    }
+}
 
-    /// Writes the keys of a ConfigMap or a Secret as files.
-    pub(crate) async fn write_files(
-        &self,
-        kind: &str,
-        namespace: &str,
-        name: &str,
-        optional: bool,
-        place: &Path,
-    ) -> anyhow::Result<()> {
-        let mut arguments = vec![kind, name, "-n", namespace];
-        if optional {
-            arguments.push("--ignore-not-found");
-        }
-        let arguments = [&["get", "-o", "json"], &arguments[..]].concat();
-        let text = self.kubectl(&arguments, "").await?;
-        if text.is_empty() {
-            return Ok(());
-        }
-        let object: Value = serde_json::from_str(&text)?;
-        for (key, value) in object["data"].as_object().into_iter().flatten() {
-            let value = value.as_str().unwrap_or_default();
-            let bytes = match kind {
-                "secret" => BASE64_STANDARD.decode(value)?,
-                _ => value.as_bytes().to_vec(),
-            };
-            std::fs::write(place.join(key), bytes)?;
-        }
-        Ok(())
+impl Deref for Cluster {
+    type Target = Api;
+
+    fn deref(&self) -> &Api {
+        &self.api
     }
 }
 

@@ -11,7 +11,7 @@ use plainsight_harness::exposition::Scrape;
 use serde_json::{Value, json};
 
 use crate::chart::plugins;
-use crate::cluster::{Cluster, caller_address};
+use crate::cluster::{Cluster, ISTIO, caller_address};
 use crate::pod::Pod;
 use crate::workload::{Port, manifest};
 
@@ -184,6 +184,10 @@ impl<'a> Stage<'a> {
 impl Drop for Stage<'_> {
     fn drop(&mut self) {
         self.cluster.end_namespace(&self.namespace);
+        // What a test installed for the whole mesh.
+        let kinds = "wasmplugins,trafficextensions";
+        self.cluster
+            .run_at_end(&["delete", kinds, "--all", "-n", ISTIO]);
     }
 }
 

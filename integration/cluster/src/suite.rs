@@ -35,7 +35,8 @@ pub fn run(parts: Parts, tests: Vec<(&'static str, Test)>) -> ExitCode {
     });
     let trials = tests.into_iter().map(|(name, test)| {
         let shared = Arc::clone(&shared);
-        Trial::test(name.replace(' ', ""), move || {
+        let name: String = name.split_whitespace().collect();
+        Trial::test(name, move || {
             shared.runtime.block_on(async {
                 if shared.cluster.get().is_none() {
                     let cluster = Cluster::start(parts).await;

@@ -43,7 +43,7 @@ impl Cluster {
         let release = format!("istiod{}", suffix.unwrap_or_default());
         let folder = self.folder().join("values");
         std::fs::create_dir_all(&folder)?;
-        let (own, more_file) = (folder.join("istiod.json"), folder.join(format!("{release}.json")));
+        let (own, more_file) = (folder.join("own.json"), folder.join(format!("{release}.json")));
         std::fs::write(&own, values(revision).to_string())?;
         std::fs::write(&more_file, more.to_string())?;
         let [chart, own, more] = [chart, own, more_file].map(|path| path.display().to_string());
@@ -77,8 +77,7 @@ fn values(revision: Option<&str>) -> Value {
     json!({
         "revision": revision.unwrap_or_default(),
         "autoscaleEnabled": false,
-        "telemetry": {"enabled": false},
-        "meshConfig": {"enablePrometheusMerge": false},
+        "meshConfig": {"enablePrometheusMerge": false, "defaultProviders": {"metrics": []}},
         "global": {
             "proxy": {"componentLogLevel": "wasm:info,config:info"},
         },

@@ -8,7 +8,7 @@ use plainsight_harness::process::Process;
 use serde_json::Value;
 
 use super::volumes;
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, monitoring};
 use crate::network::Namespace;
 use crate::program::{PATH, program, source};
 
@@ -81,6 +81,9 @@ impl<'a> Container<'a> {
                     .join("tools/packaging/common/envoy_bootstrap.json"),
                 template.join("envoy_bootstrap_tmpl.json"),
             )?;
+        }
+        if name == "prometheus" {
+            monitoring::write_configuration(cluster, pod, &root).await?;
         }
         let mut environment = vec![
             ("PATH".to_owned(), PATH.to_owned()),

@@ -90,6 +90,9 @@ async fn until_callers_get_the_header(stage: &Stage<'_>, name: &str) {
 
 pub async fn from_the_canary_on_nothing_drains_while_the_plugins_stay_in_their_namespace(cluster: &Cluster) {
     let stage = stage(cluster).await;
+    // The API takes no plugin for a namespace that is not there.
+    let pay = "{apiVersion: v1, kind: Namespace, metadata: {name: pay}}";
+    cluster.apply(pay).await.unwrap();
     let header = |name: &str| json!({"responseHeader": name});
     let upgrades: [(&str, Value); 2] = [
         (

@@ -8,11 +8,12 @@ use plainsight_cluster::workload::Port;
 use plainsight_cluster::stage::Stage;
 use serde_json::json;
 
-fn policy(action: &str) -> String {
+fn policy(stage: &Stage<'_>, action: &str) -> String {
     format!(
-        "{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: denied, namespace: shop}}, \
+        "{{apiVersion: security.istio.io/v1, kind: AuthorizationPolicy, metadata: {{name: denied, namespace: {}}}, \
          spec: {{selector: {{matchLabels: {{app: checkout}}}}, {action}, \
-         rules: [{{to: [{{operation: {{ports: [\"8080\", \"9000\"]}}}}]}}]}}}}"
+         rules: [{{to: [{{operation: {{ports: [\"8080\", \"9000\"]}}}}]}}]}}}}",
+        stage.namespace
     )
 }
 
@@ -65,7 +66,7 @@ pub async fn what_a_deny_policy_refuses_is_counted_on_http_and_tcp_ports(cluster
     let stage = Stage::start(cluster, json!({}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
-    stage.cluster.apply(&policy("action: DENY")).await.unwrap();
+    stage.cluster.apply(&policy(&stage, "action: DENY")).await.unwrap();
     until_denied(&stage).await;
     assert_eq!(counted(&stage, 1, Port::Http).await, (1.0, 1.0));
     assert_eq!(counted(&stage, 2, Port::Tcp).await, (1.0, 0.0));
@@ -76,7 +77,7 @@ pub async fn what_a_custom_policy_refuses_is_counted_as_a_connection_only(cluste
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     // A provider that the mesh does not have: istiod denies everything in its place.
-    stage.cluster.apply(&policy("action: CUSTOM, provider: {name: absent}")).await.unwrap();
+    stage.cluster.apply(&policy(&stage, "action: CUSTOM, provider: {name: absent}")).await.unwrap();
     until_denied(&stage).await;
     assert_eq!(counted(&stage, 1, Port::Http).await, (1.0, 0.0));
     assert_eq!(counted(&stage, 2, Port::Tcp).await, (1.0, 0.0));

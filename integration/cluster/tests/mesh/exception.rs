@@ -10,7 +10,17 @@ use plainsight_cluster::strict;
 use serde_json::json;
 
 pub async fn an_exempt_port_reads_exempt_and_stays_open_under_strict(cluster: &Cluster) {
-    let stage = Stage::start(cluster, json!({"exemptions": [{"port": 9000, "namespace": "shop"}, {"port": 8080, "namespace": "other"}]}))
+    let stage = Stage::without_filter(cluster)
+        .await
+        .unwrap_or_else(|error| panic!("{error:#}"));
+    let exemptions = json!([
+        {"port": 9000, "namespace": stage.namespace},
+        {"port": 8080, "namespace": "other"},
+    ]);
+    let values = stage.canary_values(json!({"exemptions": exemptions}));
+    stage.install(values).await.unwrap();
+    stage
+        .until_the_filter_counts()
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     assert_eq!(Port::Tcp.number(), 9000, "the port of the exemption");

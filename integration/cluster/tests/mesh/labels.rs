@@ -32,7 +32,8 @@ pub async fn all_labels_are_in_one_on_a_stock_sidecar(cluster: &Cluster) {
     let address = caller_address(254);
     let of_caller = format!(
         "peer=plaintext,strict=reject,source_ip={address},destination_workload=checkout,\
-         destination_workload_namespace=shop,destination_port=8080"
+         destination_workload_namespace={},destination_port=8080",
+        stage.namespace
     );
     assert_eq!(
         line(&stage, "plainsight_connections_total").await,
