@@ -155,7 +155,12 @@ impl Cluster {
     /// A pod's program does not become ready; the message holds its log.
     pub async fn run_pods(&self, namespace: &str) -> anyhow::Result<Vec<Arc<Pod>>> {
         let objects = self.pods(namespace).await?;
-        let uid = |pod: &Value| pod["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let uid = |pod: &Value| {
+            pod["metadata"]["uid"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned()
+        };
         let wanted: Vec<String> = objects.iter().map(uid).collect();
         // Those that are gone end first: their addresses may have new pods.
         self.running().retain(|uid, pod| {
@@ -169,7 +174,10 @@ impl Cluster {
             }
         }
         let running = self.running();
-        Ok(wanted.iter().filter_map(|uid| running.get(uid).cloned()).collect())
+        Ok(wanted
+            .iter()
+            .filter_map(|uid| running.get(uid).cloned())
+            .collect())
     }
 
     /// Waits until a Deployment, StatefulSet or DaemonSet is rolled out and runs the namespace's pods.
@@ -177,7 +185,14 @@ impl Cluster {
     /// # Errors
     /// It is not rolled out in time, or a pod's program does not become ready.
     pub async fn rollout(&self, namespace: &str, workload: &str) -> anyhow::Result<Vec<Arc<Pod>>> {
-        let arguments = ["rollout", "status", workload, "-n", namespace, "--timeout=60s"];
+        let arguments = [
+            "rollout",
+            "status",
+            workload,
+            "-n",
+            namespace,
+            "--timeout=60s",
+        ];
         self.kubectl(&arguments, "").await?;
         self.run_pods(namespace).await
     }
@@ -221,8 +236,14 @@ impl Cluster {
         let token = self
             .kubectl(&["create", "token", account, "-n", namespace], "")
             .await?;
-        let path = self.folder.path().join(format!("kubeconfig-{namespace}-{account}"));
-        std::fs::write(&path, control_plane::kubeconfig(self.folder.path(), token.trim()))?;
+        let path = self
+            .folder
+            .path()
+            .join(format!("kubeconfig-{namespace}-{account}"));
+        std::fs::write(
+            &path,
+            control_plane::kubeconfig(self.folder.path(), token.trim()),
+        )?;
         Ok(path)
     }
 
@@ -242,7 +263,9 @@ impl Cluster {
     /// The cluster was started without a registry.
     pub fn image(&self) -> anyhow::Result<Value> {
         let registry = self.registry.as_ref();
-        Ok(registry.context("cluster: started without a registry")?.image())
+        Ok(registry
+            .context("cluster: started without a registry")?
+            .image())
     }
 
     /// The folder of everything that the cluster's programs write: their logs, and `pods` with those of each pod.
@@ -269,7 +292,6 @@ impl Cluster {
         }
         hosts
     }
-
 }
 
 impl Deref for Cluster {

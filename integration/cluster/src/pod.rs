@@ -106,7 +106,9 @@ impl Pod {
             if let Err(error) = ready.await {
                 // The agent logs every probe: what matters is far from the tail.
                 let log = process.log();
-                let lines = log.lines().filter(|line| !line.contains("Envoy proxy is NOT ready"));
+                let lines = log
+                    .lines()
+                    .filter(|line| !line.contains("Envoy proxy is NOT ready"));
                 let told: Vec<_> = lines.collect();
                 let error = error.root_cause().to_string();
                 let error = error.lines().next().unwrap_or_default();
@@ -243,7 +245,10 @@ impl Pod {
                 let path = entry?.path();
                 if path.is_dir() {
                     folders.push(path);
-                } else if path.extension().is_some_and(|extension| extension == "wasm") {
+                } else if path
+                    .extension()
+                    .is_some_and(|extension| extension == "wasm")
+                {
                     found.push(path);
                 }
             }

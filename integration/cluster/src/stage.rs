@@ -42,7 +42,11 @@ impl<'a> Stage<'a> {
         let pods = cluster.rollout(&namespace, "deployment/checkout").await?;
         ensure!(pods.len() == 1, "{namespace}: {} pods", pods.len());
         let pod = Arc::clone(&pods[0]);
-        ensure!(pod.has_sidecar(), "{namespace}: not injected: {}", pod.object);
+        ensure!(
+            pod.has_sidecar(),
+            "{namespace}: not injected: {}",
+            pod.object
+        );
         Ok(Self {
             cluster,
             namespace,

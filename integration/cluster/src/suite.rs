@@ -4,10 +4,12 @@
 
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use libtest_mimic::{Arguments, Trial};
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::{Cluster, Parts};
 
@@ -32,22 +34,19 @@ pub fn run(parts: Parts, tests: Vec<(&'static str, Test)>) -> ExitCode {
     let shared = Arc::new(Shared {
         runtime: Runtime::new().expect("a runtime"),
         cluster: OnceLock::new(),
+        interrupted: AtomicBool::new(false),
     });
     let trials = tests.into_iter().map(|(name, test)| {
         let shared = Arc::clone(&shared);
         let name: String = name.split_whitespace().collect();
         Trial::test(name, move || {
             shared.runtime.block_on(async {
-                if shared.cluster.get().is_none() {
-                    let cluster = Cluster::start(parts).await;
-                    let _ = shared.cluster.set(cluster.map_err(|error| format!("{error:#}")));
+                tokio::select! {
+                    biased;
+                    // Ends the cluster in the usual way: all further tests fail at once.
+                    () = shared.interrupted() => Err("interrupted".into()),
+                    outcome = shared.test(parts, test) => outcome.map_err(Into::into),
                 }
-                match shared.cluster.get() {
-                    Some(Ok(cluster)) => test(cluster).await,
-                    Some(Err(error)) => return Err(format!("cluster: {error}").into()),
-                    None => return Err("cluster: not started".into()),
-                }
-                Ok(())
             })
         })
     });
@@ -59,5 +58,34 @@ pub fn run(parts: Parts, tests: Vec<(&'static str, Test)>) -> ExitCode {
 
 struct Shared {
     cluster: OnceLock<Result<Cluster, String>>,
+    interrupted: AtomicBool,
     runtime: Runtime,
+}
+
+impl Shared {
+    async fn test(&self, parts: Parts, test: Test) -> Result<(), String> {
+        if self.cluster.get().is_none() {
+            let cluster = Cluster::start(parts).await;
+            let _ = self
+                .cluster
+                .set(cluster.map_err(|error| format!("{error:#}")));
+        }
+        match self.cluster.get() {
+            Some(Ok(cluster)) => test(cluster).await,
+            Some(Err(error)) => return Err(format!("cluster: {error}")),
+            None => return Err("cluster: not started".to_owned()),
+        }
+        Ok(())
+    }
+
+    async fn interrupted(&self) {
+        if !self.interrupted.load(Ordering::Relaxed) {
+            let mut terminate = signal(SignalKind::terminate()).expect("a signal handler");
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            self.interrupted.store(true, Ordering::Relaxed);
+        }
+    }
 }

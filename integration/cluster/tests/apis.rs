@@ -3,8 +3,8 @@
 
 use std::path::Path;
 
-use plainsight_cluster::chart::{any_image, folder, plugins, render};
 use plainsight_cluster::chart::documents;
+use plainsight_cluster::chart::{any_image, folder, plugins, render};
 use serde_json::{Value, json};
 
 /// The definitions of a file in a Go module that make test-cluster ONLY=chart has fetched.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::process::Command;
 
-use plainsight_cluster::chart::{any_image, folder, plugins, render, root};
 use plainsight_cluster::chart::documents;
+use plainsight_cluster::chart::{any_image, folder, plugins, render, root};
 use serde_json::{Value, json};
 
 const SETS: [&str; 5] = [

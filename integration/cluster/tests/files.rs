@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use plainsight::settings::{KEYS, Settings};
-use plainsight_cluster::chart::{folder, root};
 use plainsight_cluster::chart::documents;
+use plainsight_cluster::chart::{folder, root};
 use serde_json::Value;
 
 fn read(name: &str) -> String {

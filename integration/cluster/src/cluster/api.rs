@@ -57,7 +57,12 @@ impl Api {
         output.with_context(|| format!("helm {}", arguments.join(" ")))
     }
 
-    async fn run_program(&self, name: &str, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+    async fn run_program(
+        &self,
+        name: &str,
+        arguments: &[&str],
+        stdin: &str,
+    ) -> anyhow::Result<String> {
         let mut command = self.command(program(name)?);
         command.args(arguments).stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -113,10 +118,24 @@ impl Api {
     }
 
     /// A token of the pod's ServiceAccount.
-    pub(crate) async fn token(&self, pod: &Value, audience: Option<&str>) -> anyhow::Result<String> {
-        let text = |pointer: &str| pod.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    pub(crate) async fn token(
+        &self,
+        pod: &Value,
+        audience: Option<&str>,
+    ) -> anyhow::Result<String> {
+        let text = |pointer: &str| {
+            pod.pointer(pointer)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+        };
         let account = text("/spec/serviceAccountName");
-        let mut arguments = vec!["create", "token", account, "-n", text("/metadata/namespace")];
+        let mut arguments = vec![
+            "create",
+            "token",
+            account,
+            "-n",
+            text("/metadata/namespace"),
+        ];
         arguments.extend(["--duration=12h", "--bound-object-kind=Pod"]);
         arguments.extend(["--bound-object-name", text("/metadata/name")]);
         arguments.extend(["--bound-object-uid", text("/metadata/uid")]);

@@ -44,11 +44,17 @@ impl ControlPlane {
                 "--listen-peer-urls=http://127.0.0.1:2380".to_owned(),
             ],
         )?;
-        let keys = ["openssl genrsa -out sa.key 2048", "openssl rsa -in sa.key -pubout -out sa.pub"];
+        let keys = [
+            "openssl genrsa -out sa.key 2048",
+            "openssl rsa -in sa.key -pubout -out sa.pub",
+        ];
         for command in keys {
             run(network, folder, &command.split(' ').collect::<Vec<_>>())?;
         }
-        std::fs::write(folder.join("tokens.csv"), format!("{TOKEN},admin,1,system:masters\n"))?;
+        std::fs::write(
+            folder.join("tokens.csv"),
+            format!("{TOKEN},admin,1,system:masters\n"),
+        )?;
         let mut api = launch(
             "kube-apiserver",
             program("kube-apiserver")?,
@@ -72,7 +78,11 @@ impl ControlPlane {
         let kubectl = program("kubectl")?.display().to_string();
         let kubeconfig = format!("--kubeconfig={}", at("kubeconfig"));
         api.ready("kube-apiserver: ready", async || {
-            run(network, folder, &[&kubectl, &kubeconfig, "get", "--raw=/readyz"])
+            run(
+                network,
+                folder,
+                &[&kubectl, &kubeconfig, "get", "--raw=/readyz"],
+            )
         })
         .await?;
         let manager = launch(
@@ -136,10 +146,14 @@ fn stages() -> anyhow::Result<String> {
     for part in ["node/fast", "node/heartbeat-with-lease", "pod/fast"] {
         let part = folder.join(part);
         let entries = std::fs::read_dir(&part).with_context(|| part.display().to_string())?;
-        let mut files = entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        let mut files = entries
+            .map(|entry| Ok(entry?.path()))
+            .collect::<std::io::Result<Vec<_>>>()?;
         files.sort();
         for file in files {
-            let is_stage = file.extension().is_some_and(|extension| extension == "yaml");
+            let is_stage = file
+                .extension()
+                .is_some_and(|extension| extension == "yaml");
             if is_stage && !file.ends_with("kustomization.yaml") {
                 all += &format!("---\n{}\n", std::fs::read_to_string(file)?);
             }

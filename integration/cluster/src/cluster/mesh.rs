@@ -11,7 +11,14 @@ use crate::program::source;
 pub(super) async fn install(cluster: &Cluster) -> anyhow::Result<()> {
     let base = source("PLAINSIGHT_ISTIO_SOURCE")?.join("manifests/charts/base");
     let base = base.display().to_string();
-    let arguments = ["install", "istio-base", &base, "-n", ISTIO, "--create-namespace"];
+    let arguments = [
+        "install",
+        "istio-base",
+        &base,
+        "-n",
+        ISTIO,
+        "--create-namespace",
+    ];
     cluster.helm(&arguments).await?;
     // The CA of the mesh is the test's, so that a test can issue certificates to callers without a sidecar.
     let (authority, key) = (cluster.authority.pem(), cluster.authority.key_pem());
@@ -43,13 +50,28 @@ impl Cluster {
         let release = format!("istiod{}", suffix.unwrap_or_default());
         let folder = self.folder().join("values");
         std::fs::create_dir_all(&folder)?;
-        let (own, more_file) = (folder.join("own.json"), folder.join(format!("{release}.json")));
+        let (own, more_file) = (
+            folder.join("own.json"),
+            folder.join(format!("{release}.json")),
+        );
         std::fs::write(&own, values(revision).to_string())?;
         std::fs::write(&more_file, more.to_string())?;
         let [chart, own, more] = [chart, own, more_file].map(|path| path.display().to_string());
-        let arguments = ["upgrade", "--install", &release, &chart, "-n", ISTIO, "-f", &own, "-f", &more];
+        let arguments = [
+            "upgrade",
+            "--install",
+            &release,
+            &chart,
+            "-n",
+            ISTIO,
+            "-f",
+            &own,
+            "-f",
+            &more,
+        ];
         self.helm(&arguments).await?;
-        self.rollout(ISTIO, &format!("deployment/{release}")).await?;
+        self.rollout(ISTIO, &format!("deployment/{release}"))
+            .await?;
         let label = format!("istio.io/rev={}", revision.unwrap_or("default"));
         eventually("istiod's webhooks have its certificate", || async {
             let kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations";
@@ -65,7 +87,11 @@ impl Cluster {
                 .iter()
                 .filter(|webhook| !webhook["clientConfig"]["caBundle"].is_string());
             let waiting = waiting.count();
-            ensure!(!webhooks.is_empty() && waiting == 0, "{waiting} of {}", webhooks.len());
+            ensure!(
+                !webhooks.is_empty() && waiting == 0,
+                "{waiting} of {}",
+                webhooks.len()
+            );
             Ok(())
         })
         .await

@@ -26,7 +26,10 @@ const NAMESPACE: &str = "monitoring";
 const NAME: &str = "prometheus-main";
 const FOLDER: &str = "etc/prometheus";
 /// What the operator makes.
-const MADE: [&str; 2] = ["--selector=managed-by=prometheus-operator", "--namespace=monitoring"];
+const MADE: [&str; 2] = [
+    "--selector=managed-by=prometheus-operator",
+    "--namespace=monitoring",
+];
 
 /// A running Prometheus whose configuration follows the operator's.
 pub(super) struct Monitoring {
@@ -38,11 +41,14 @@ impl Monitoring {
     /// Installs the three from their own manifests, runs them and waits until Prometheus answers.
     pub(super) async fn start(cluster: &Cluster) -> anyhow::Result<Self> {
         let bundle = source("PLAINSIGHT_OPERATOR_SOURCE")?.join("bundle.yaml");
-        let bundle = std::fs::read_to_string(&bundle).with_context(|| bundle.display().to_string())?;
+        let bundle =
+            std::fs::read_to_string(&bundle).with_context(|| bundle.display().to_string())?;
         cluster.apply(&bundle).await?;
         let state_metrics = source("PLAINSIGHT_STATE_METRICS_SOURCE")?.join("examples/standard");
         let state_metrics = state_metrics.display().to_string();
-        cluster.kubectl(&["apply", "-k", &state_metrics], "").await?;
+        cluster
+            .kubectl(&["apply", "-k", &state_metrics], "")
+            .await?;
         eventually("the operator's definitions are served", || {
             cluster.apply(include_str!("monitoring.yaml"))
         })

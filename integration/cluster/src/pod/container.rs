@@ -151,7 +151,16 @@ impl<'a> Container<'a> {
         let id = |value: &Value| value.as_u64().unwrap_or(0).to_string();
         command
             .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--"])
-            .args(["ip", "netns", "exec", namespace.name(), "sh", "-c", SCRIPT, "container"])
+            .args([
+                "ip",
+                "netns",
+                "exec",
+                namespace.name(),
+                "sh",
+                "-c",
+                SCRIPT,
+                "container",
+            ])
             .arg(&self.root)
             .arg(format!("{}:{}", id(user), id(group)));
         for (file, path) in &self.image.0 {
@@ -206,10 +215,12 @@ fn from_api(pod: &Value, spec: &Value, from: &Value) -> anyhow::Result<String> {
     if let Some(resource) = from["resourceFieldRef"]["resource"].as_str() {
         let name = resource.rsplit('.').next().unwrap_or_default();
         // Without a limit the node's size, as a kubelet says it; here small.
-        let quantity = spec["resources"]["limits"][name].as_str().unwrap_or(match name {
-            "cpu" => "2",
-            _ => "4Gi",
-        });
+        let quantity = spec["resources"]["limits"][name]
+            .as_str()
+            .unwrap_or(match name {
+                "cpu" => "2",
+                _ => "4Gi",
+            });
         return whole(quantity);
     }
     anyhow::bail!("valueFrom: not supported: {from}")
@@ -219,7 +230,9 @@ pub(super) fn field(pod: &Value, path: &str) -> anyhow::Result<String> {
     if let "metadata.labels" | "metadata.annotations" = path {
         let entries = pod["metadata"][&path["metadata.".len()..]].as_object();
         let lines = entries.into_iter().flatten();
-        return Ok(lines.map(|(key, value)| format!("{key}={value}\n")).collect());
+        return Ok(lines
+            .map(|(key, value)| format!("{key}={value}\n"))
+            .collect());
     }
     let pointer = format!("/{}", path.replace('.', "/"));
     let value = pod.pointer(&pointer).and_then(Value::as_str);

@@ -36,12 +36,7 @@ pub(super) async fn mount(
     Ok(())
 }
 
-async fn fill(
-    cluster: &Cluster,
-    pod: &Value,
-    volume: &Value,
-    place: &Path,
-) -> anyhow::Result<()> {
+async fn fill(cluster: &Cluster, pod: &Value, volume: &Value, place: &Path) -> anyhow::Result<()> {
     let sources = match volume["projected"]["sources"].as_array() {
         Some(sources) => sources.iter().collect(),
         None => vec![volume],

@@ -1,10 +1,10 @@
 //! Real istiod, Istio's agent and a real Envoy: how the chart installs the filter, changes it and removes it.
 
-use plainsight_harness::eventually::eventually;
 use plainsight_cluster::chart;
 use plainsight_cluster::cluster::Cluster;
-use plainsight_cluster::workload::Port;
 use plainsight_cluster::stage::{Stage, canary};
+use plainsight_cluster::workload::Port;
+use plainsight_harness::eventually::eventually;
 use serde_json::{Value, json};
 
 async fn stage(cluster: &Cluster) -> Stage<'_> {
@@ -20,7 +20,9 @@ async fn until_the_filter_counts(stage: &Stage<'_>, what: &str) {
         .unwrap_or_else(|error| panic!("{what}: {error:#}"));
 }
 
-pub async fn every_scope_brings_the_filter_to_every_port_and_its_removal_takes_it_away(cluster: &Cluster) {
+pub async fn every_scope_brings_the_filter_to_every_port_and_its_removal_takes_it_away(
+    cluster: &Cluster,
+) {
     let stage = stage(cluster).await;
     stage.until_nothing_counts().await.unwrap();
     let scopes = [
@@ -59,7 +61,8 @@ pub async fn every_scope_brings_the_filter_to_every_port_and_its_removal_takes_i
 pub async fn traffic_extension_brings_the_same_filter(cluster: &Cluster) {
     let stage = stage(cluster).await;
     let rendered = stage
-        .install(stage.canary_values(json!({"api": "TrafficExtension"}))).await
+        .install(stage.canary_values(json!({"api": "TrafficExtension"})))
+        .await
         .unwrap();
     assert_eq!(
         rendered.matches("kind: TrafficExtension").count(),
@@ -88,7 +91,9 @@ async fn until_callers_get_the_header(stage: &Stage<'_>, name: &str) {
     .unwrap_or_else(|error| panic!("{error:#}"));
 }
 
-pub async fn from_the_canary_on_nothing_drains_while_the_plugins_stay_in_their_namespace(cluster: &Cluster) {
+pub async fn from_the_canary_on_nothing_drains_while_the_plugins_stay_in_their_namespace(
+    cluster: &Cluster,
+) {
     let stage = stage(cluster).await;
     // The API takes no plugin for a namespace that is not there.
     let pay = "{apiVersion: v1, kind: Namespace, metadata: {name: pay}}";
@@ -119,8 +124,13 @@ pub async fn from_the_canary_on_nothing_drains_while_the_plugins_stay_in_their_n
     }
 
     // The plugins move to the root namespace: one more drain, which the chart's notes announce.
-    let of_namespace = stage.plugins(json!({"namespaces": [stage.namespace]})).unwrap();
-    stage.install(json!({"config": header("x-mesh")})).await.unwrap();
+    let of_namespace = stage
+        .plugins(json!({"namespaces": [stage.namespace]}))
+        .unwrap();
+    stage
+        .install(json!({"config": header("x-mesh")}))
+        .await
+        .unwrap();
     stage.cluster.delete(&of_namespace).await.unwrap();
     until_callers_get_the_header(&stage, "x-mesh").await;
     until_the_filter_counts(&stage, "mesh").await;
@@ -133,12 +143,14 @@ pub async fn from_the_canary_on_nothing_drains_while_the_plugins_stay_in_their_n
 pub async fn from_a_canary_of_the_mesh_to_the_mesh_nothing_drains(cluster: &Cluster) {
     let stage = stage(cluster).await;
     stage
-        .install(json!({"workload": {"matchLabels": {"app": "checkout"}}})).await
+        .install(json!({"workload": {"matchLabels": {"app": "checkout"}}}))
+        .await
         .unwrap();
     until_the_filter_counts(&stage, "canary of the mesh").await;
     let installed = listener_changes(&stage).await;
     stage
-        .install(json!({"config": {"responseHeader": "x-mesh"}})).await
+        .install(json!({"config": {"responseHeader": "x-mesh"}}))
+        .await
         .unwrap();
     until_callers_get_the_header(&stage, "x-mesh").await;
     assert_eq!(listener_changes(&stage).await, installed);
@@ -171,7 +183,9 @@ pub async fn the_scrape_job_takes_the_filters_series_and_no_others(cluster: &Clu
 pub async fn another_workload_of_the_namespace_is_left_alone(cluster: &Cluster) {
     let stage = stage(cluster).await;
     let other = stage
-        .plugins(json!({"namespaces": [stage.namespace], "workload": {"matchLabels": {"app": "other"}}}))
+        .plugins(
+            json!({"namespaces": [stage.namespace], "workload": {"matchLabels": {"app": "other"}}}),
+        )
         .unwrap()
         .replace("name: plainsight-", "name: other-");
     stage.cluster.apply(&other).await.unwrap();
@@ -203,9 +217,15 @@ fn with_wrong_digest(stage: &Stage<'_>, values: Value) -> String {
     rendered.replace(&digest[..64], &"1".repeat(64))
 }
 
-pub async fn a_wrong_digest_leaves_the_traffic_alone_and_the_right_one_repairs_it(cluster: &Cluster) {
+pub async fn a_wrong_digest_leaves_the_traffic_alone_and_the_right_one_repairs_it(
+    cluster: &Cluster,
+) {
     let stage = stage(cluster).await;
-    stage.cluster.apply(&with_wrong_digest(&stage, json!({}))).await.unwrap();
+    stage
+        .cluster
+        .apply(&with_wrong_digest(&stage, json!({})))
+        .await
+        .unwrap();
     eventually("the agent puts allow-all filters in", || async {
         let log = stage.sidecar_log();
         let gave_up = log.matches("applying allow RBAC filter").count();

@@ -1,11 +1,11 @@
 //! Connections and requests that an AuthorizationPolicy denies are still callers: `phase: AUTHN` puts both plugins
 //! before Istio's own RBAC, on HTTP and on TCP chains. CUSTOM policies come before that phase.
 
+use plainsight_cluster::cluster::{Cluster, caller_address};
+use plainsight_cluster::stage::Stage;
+use plainsight_cluster::workload::Port;
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
-use plainsight_cluster::cluster::{Cluster, caller_address};
-use plainsight_cluster::workload::Port;
-use plainsight_cluster::stage::Stage;
 use serde_json::json;
 
 fn policy(stage: &Stage<'_>, action: &str) -> String {
@@ -66,7 +66,11 @@ pub async fn what_a_deny_policy_refuses_is_counted_on_http_and_tcp_ports(cluster
     let stage = Stage::start(cluster, json!({}))
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
-    stage.cluster.apply(&policy(&stage, "action: DENY")).await.unwrap();
+    stage
+        .cluster
+        .apply(&policy(&stage, "action: DENY"))
+        .await
+        .unwrap();
     until_denied(&stage).await;
     assert_eq!(counted(&stage, 1, Port::Http).await, (1.0, 1.0));
     assert_eq!(counted(&stage, 2, Port::Tcp).await, (1.0, 0.0));
@@ -77,7 +81,11 @@ pub async fn what_a_custom_policy_refuses_is_counted_as_a_connection_only(cluste
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     // A provider that the mesh does not have: istiod denies everything in its place.
-    stage.cluster.apply(&policy(&stage, "action: CUSTOM, provider: {name: absent}")).await.unwrap();
+    stage
+        .cluster
+        .apply(&policy(&stage, "action: CUSTOM, provider: {name: absent}"))
+        .await
+        .unwrap();
     until_denied(&stage).await;
     assert_eq!(counted(&stage, 1, Port::Http).await, (1.0, 0.0));
     assert_eq!(counted(&stage, 2, Port::Tcp).await, (1.0, 0.0));

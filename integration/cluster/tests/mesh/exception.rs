@@ -1,12 +1,12 @@
 //! `portLevelMtls` with `exempt`: the port reads `exempt` before the switch, and stays open after it.
 
+use plainsight_cluster::cluster::{Cluster, caller_address};
+use plainsight_cluster::stage::Stage;
+use plainsight_cluster::strict;
+use plainsight_cluster::workload::Port;
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
 use plainsight_harness::pki::Mesh;
-use plainsight_cluster::cluster::{Cluster, caller_address};
-use plainsight_cluster::workload::Port;
-use plainsight_cluster::stage::Stage;
-use plainsight_cluster::strict;
 use serde_json::json;
 
 pub async fn an_exempt_port_reads_exempt_and_stays_open_under_strict(cluster: &Cluster) {
@@ -26,8 +26,7 @@ pub async fn an_exempt_port_reads_exempt_and_stays_open_under_strict(cluster: &C
     assert_eq!(Port::Tcp.number(), 9000, "the port of the exemption");
     let plain = Caller::bytes(&caller_address(1).to_string());
     let identity = cluster.authority.spiffe(Mesh::CLIENT).unwrap();
-    let mutual =
-        Caller::bytes(&caller_address(2).to_string()).over_mesh(&identity);
+    let mutual = Caller::bytes(&caller_address(2).to_string()).over_mesh(&identity);
     let verdicts = |times: f64| {
         let stage = &stage;
         async move {
@@ -62,7 +61,11 @@ pub async fn an_exempt_port_reads_exempt_and_stays_open_under_strict(cluster: &C
     verdicts(1.0).await;
 
     stage
-        .declare(&strict::workload_except_port(&stage.namespace), Port::Http, false)
+        .declare(
+            &strict::workload_except_port(&stage.namespace),
+            Port::Http,
+            false,
+        )
         .await
         .unwrap_or_else(|error| panic!("{error:#}"));
     for port in [Port::Http, Port::Auto, Port::Undeclared] {

@@ -1,9 +1,9 @@
 //! The filter's metrics under the bootstrap that Istio's agent renders from Istio's own template.
 
-use plainsight_harness::shapes::stock_tags;
 use plainsight_cluster::cluster::{Cluster, caller_address};
-use plainsight_cluster::workload::Port;
 use plainsight_cluster::stage::{Stage, canary};
+use plainsight_cluster::workload::Port;
+use plainsight_harness::shapes::stock_tags;
 use serde_json::json;
 
 /// The line of one metric for the canary's address, as Prometheus reads it.

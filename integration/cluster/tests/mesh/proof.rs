@@ -3,15 +3,15 @@
 //! [`proof::Kind::is_exception`].
 
 use anyhow::ensure;
+use plainsight_cluster::cluster::{Cluster, caller_address};
+use plainsight_cluster::stage::Stage;
+use plainsight_cluster::strict;
+use plainsight_cluster::workload::Port;
 use plainsight_harness::eventually::eventually;
 use plainsight_harness::pki::Authority;
 use plainsight_harness::proof::{
     self, Counted, Fact, Kind, Place, Row, check, kinds, markdown, principal, verdict,
 };
-use plainsight_cluster::cluster::{Cluster, caller_address};
-use plainsight_cluster::workload::Port;
-use plainsight_cluster::stage::Stage;
-use plainsight_cluster::strict;
 
 const HEAD: &str = "<!-- Written by make docs ONLY=istio-proof. -->
 # The proof with istiod's own listeners
@@ -44,7 +44,9 @@ async fn call_all(stage: &Stage<'_>, kinds: &[Kind], foreign: &Authority) -> Vec
         let (source, to) = (caller_address(number), stage.address(port(kind.place)));
         let authority = &stage.cluster.authority;
         let caller = kind.caller(source, number, authority, foreign).unwrap();
-        let call = stage.cluster.outside(async move { kind.call(&caller, to).await });
+        let call = stage
+            .cluster
+            .outside(async move { kind.call(&caller, to).await });
         facts.push(call.await.unwrap());
     }
     facts
