@@ -24,7 +24,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Configuration errors',
-      description: 'Pods with problems in the configuration in force. Faulty keys have their defaults; the sidecar’s log names each with its path.',
+      description: 'Pods whose current configuration has problems. Invalid keys use their defaults; the sidecar’s log names each with its path.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -34,7 +34,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Overflow',
-      description: 'Connections and requests within the time range whose caller found no place among maxCallers. Raise it, or group addresses with callers or ipv4Prefix.',
+      description: 'Connections and requests within the time range from callers beyond maxCallers. Raise it, or aggregate addresses with callers or ipv4Prefix.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -44,7 +44,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Unreadable attributes',
-      description: 'Values within the time range that Envoy refused or gave in an unknown form. They are never taken for plaintext; a number here is worth a bug report.',
+      description: 'Values within the time range that Envoy refused or returned in an unknown format. They never count as plaintext; please report them as a bug.',
       w: 5,
       h: 4,
       unit: 'none',
@@ -54,7 +54,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Oldest rule evaluation',
-      description: 'How long ago the group of rules that is furthest behind was evaluated. Above five minutes evaluations are missed, and the answers above are as old.',
+      description: 'Time since the last evaluation of the rule group that is furthest behind. Above five minutes, evaluations are missed and all answers are that old.',
       w: 5,
       h: 4,
       unit: 's',

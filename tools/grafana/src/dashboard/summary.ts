@@ -35,7 +35,7 @@ export const summary: Section = {
     }),
     stat({
       title: 'Not proven',
-      description: 'Namespaces without a caller in the way, where the filter has not reported from every pod for the whole window. Wait, choose a shorter window, or look at the coverage: silence alone is no evidence.',
+      description: 'Namespaces without a caller in the way, where the filter has not reported from every pod for the whole window. Wait, choose a shorter window, or check the coverage: no traffic is no evidence.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -82,7 +82,7 @@ export const summary: Section = {
     }),
     table({
       title: 'What is missing for an answer',
-      description: 'Faults of the setup that hide callers or leave readiness unproven. Empty: the recording rules are not evaluated in this Prometheus.',
+      description: 'Setup problems that hide callers or leave readiness unproven. Empty: the recording rules are not evaluated in this Prometheus.',
       w: 24,
       h: 3,
       unit: 'none',

@@ -72,7 +72,7 @@ export const trend: Section = {
     }),
     table({
       title: 'Newest callers',
-      description: 'The twenty callers that STRICT would break and that turned up last, with when they did.',
+      description: 'The twenty newest callers that STRICT would break, with their first call.',
       w: 12,
       h: 8,
       unit: 'none',
