@@ -75,6 +75,13 @@ struct Candidate<'a, 'b> {
     labels: &'b [Labels],
 }
 
+/// A workload that an existing policy governs.
+struct Member<'a, 'b> {
+    answer: &'b WorkloadAnswer<'a>,
+    /// All of its pods, not some of them.
+    whole: bool,
+}
+
 /// The plan for one namespace, or why there can be none.
 pub fn plan(
     answer: &NamespaceAnswer<'_>,
@@ -90,7 +97,7 @@ pub fn plan(
     }
     let mut plan = Plan::default();
     let mut alone: Vec<Candidate<'_, '_>> = Vec::new();
-    let mut shared: BTreeMap<String, Vec<&WorkloadAnswer<'_>>> = BTreeMap::new();
+    let mut shared: BTreeMap<String, Vec<Member<'_, '_>>> = BTreeMap::new();
     for workload in &answer.workloads {
         let governing: Option<BTreeSet<Option<String>>> =
             workload.workload.labels.as_ref().map(|sets| {
@@ -105,8 +112,11 @@ pub fn plan(
         let one = governing
             .as_ref()
             .and_then(|ids| if ids.len() == 1 { ids.first() } else { None });
-        if let Some(Some(id)) = one {
-            shared.entry(id.clone()).or_default().push(workload);
+        for id in governing.iter().flatten().flatten() {
+            shared.entry(id.clone()).or_default().push(Member {
+                answer: workload,
+                whole: one.is_some(),
+            });
         }
         if workload.decision == Decision::Done {
             continue;
@@ -145,7 +155,7 @@ pub fn plan(
     for (id, members) in shared {
         if members
             .iter()
-            .all(|member| member.decision == Decision::Done)
+            .all(|member| member.answer.decision == Decision::Done)
         {
             continue;
         }
@@ -153,11 +163,11 @@ pub fn plan(
             continue;
         };
         if let Err(reason) = merge(&mut plan, policy, &members, max_exempt) {
-            let ready = members
-                .iter()
-                .filter(|member| !matches!(member.decision, Decision::Done | Decision::NotYet));
+            let ready = members.iter().filter(|member| {
+                member.whole && !matches!(member.answer.decision, Decision::Done | Decision::NotYet)
+            });
             plan.left_out.extend(ready.map(|member| LeftOut {
-                workload: member.workload.name.into(),
+                workload: member.answer.workload.name.into(),
                 reason: reason.clone(),
                 exit: Exit::Callers,
             }));
@@ -222,19 +232,23 @@ fn exemptions(answer: &WorkloadAnswer<'_>) -> Vec<Exemption> {
 fn merge(
     plan: &mut Plan,
     policy: &PeerAuthentication,
-    members: &[&WorkloadAnswer<'_>],
+    members: &[Member<'_, '_>],
     max_exempt: usize,
 ) -> Result<(), String> {
-    if let Some(waiting) = members
-        .iter()
-        .find(|member| member.decision == Decision::NotYet)
-    {
+    let (id, mut answers) = (policy.id(), members.iter().map(|member| member.answer));
+    if let Some(waiting) = answers.find(|answer| answer.decision == Decision::NotYet) {
+        let name = waiting.workload.name;
         return Err(format!(
-            "policy {} also governs {}, which is not ready",
-            policy.id(),
-            waiting.workload.name
+            "policy {id} also governs {name}, which is not ready"
         ));
     }
+    if let Some(split) = members.iter().find(|member| !member.whole) {
+        let name = split.answer.workload.name;
+        return Err(format!(
+            "policy {id} also governs some pods of {name}, and others not: make their labels alike first"
+        ));
+    }
+    let members: Vec<&WorkloadAnswer<'_>> = members.iter().map(|member| member.answer).collect();
     let mut merged = policy.clone();
     let mut rollback = policy.clone();
     let before = members
@@ -269,8 +283,7 @@ fn merge(
     let open: BTreeSet<u16> = needed.iter().map(|exemption| exemption.port).collect();
     if open.len() > max_exempt {
         return Err(format!(
-            "policy {} governs several workloads: together they need {} open ports",
-            policy.id(),
+            "policy {id} governs several workloads: together they need {} open ports",
             open.len()
         ));
     }
@@ -402,54 +415,62 @@ fn check(plan: &Plan, answer: &NamespaceAnswer<'_>, policies: &Policies) -> Resu
         .collect();
     for workload in &answer.workloads {
         let name = workload.workload.name;
-        let Some(before) = &workload.mode else {
+        let modes = |policies: &Policies| {
+            let modes = workload.workload.modes(policies);
+            modes.ok_or_else(|| format!("{name}: its mode became unknown"))
+        };
+        let Ok(before) = modes(policies) else {
             continue;
         };
         let mut previous = before.clone();
         for count in 1..=steps.len() {
-            let after = policies.with(steps.get(..count).unwrap_or_default());
-            let after = workload
-                .workload
-                .mode(&after)
-                .ok_or_else(|| format!("{name}: its mode became unknown"))?;
-            for port in ports_of(&[before, &previous, &after]) {
-                if after.port(port) < previous.port(port) {
-                    return Err(format!(
-                        "{name}: port {port} would become weaker: {before} -> {after}"
-                    ));
-                }
-            }
-            let closes =
-                |port: u16| after.port(port) == Mode::Strict && before.port(port) != Mode::Strict;
-            if ports_of(&[before, &after]).into_iter().any(closes) && !workload.unproven.is_empty()
-            {
-                return Err(format!("{name}: would become stricter without proof"));
-            }
-            if let Some(caller) = workload
-                .blocking
-                .iter()
-                .chain(&workload.exempt)
-                .find(|caller| closes(caller.destination_port))
-            {
-                return Err(format!(
-                    "{name}: would refuse {} on port {}",
-                    caller.name, caller.destination_port
-                ));
+            let after = modes(&policies.with(steps.get(..count).unwrap_or_default()))?;
+            // Pods of one workload may differ: each label set is compared with itself.
+            for ((before, previous), after) in before.iter().zip(&previous).zip(&after) {
+                step(workload, before, previous, after)?;
             }
             previous = after;
         }
-        let restored = workload
-            .workload
-            .mode(&policies.with(&steps).with(&back))
-            .ok_or_else(|| format!("{name}: no rollback"))?;
-        if let Some(port) = ports_of(&[before, &restored])
-            .into_iter()
-            .find(|port| restored.port(*port) != before.port(*port))
-        {
-            return Err(format!(
-                "{name}: the rollback leaves port {port} changed: {before} -> {restored}"
-            ));
+        let restored = modes(&policies.with(&steps).with(&back))?;
+        for (before, restored) in before.iter().zip(&restored) {
+            let mut ports = ports_of(&[before, restored]).into_iter();
+            if let Some(port) = ports.find(|port| restored.port(*port) != before.port(*port)) {
+                return Err(format!(
+                    "{name}: the rollback leaves port {port} changed: {before} -> {restored}"
+                ));
+            }
         }
+    }
+    Ok(())
+}
+
+/// One step's effect on pods with the same labels.
+fn step(
+    workload: &WorkloadAnswer<'_>,
+    before: &Effective,
+    previous: &Effective,
+    after: &Effective,
+) -> Result<(), String> {
+    let name = workload.workload.name;
+    let ports = ports_of(&[before, previous, after]);
+    if let Some(port) = ports
+        .iter()
+        .find(|port| after.port(**port) < previous.port(**port))
+    {
+        return Err(format!(
+            "{name}: port {port} would become weaker: {before} -> {after}"
+        ));
+    }
+    let closes = |port: u16| after.port(port) == Mode::Strict && before.port(port) != Mode::Strict;
+    if ports.into_iter().any(closes) && !workload.unproven.is_empty() {
+        return Err(format!("{name}: would become stricter without proof"));
+    }
+    let mut callers = workload.blocking.iter().chain(&workload.exempt);
+    if let Some(caller) = callers.find(|caller| closes(caller.destination_port)) {
+        return Err(format!(
+            "{name}: would refuse {} on port {}",
+            caller.name, caller.destination_port
+        ));
     }
     Ok(())
 }

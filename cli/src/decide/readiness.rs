@@ -183,7 +183,10 @@ pub fn workload<'a>(
     policies: Option<&Policies>,
     question: &Question,
 ) -> WorkloadAnswer<'a> {
-    let mode = policies.and_then(|policies| workload.mode(policies));
+    let contested = policies.and_then(|policies| workload.contested(policies));
+    let mode = policies
+        .filter(|_| contested.is_none())
+        .and_then(|policies| workload.mode(policies));
     let open = |port| {
         mode.as_ref()
             .is_none_or(|mode| mode.port(port) != Mode::Strict)
@@ -194,7 +197,8 @@ pub fn workload<'a>(
         .partition(|caller| {
             caller.strict == Strict::Exempt || exempt_now(&workload, caller.destination_port)
         });
-    let unproven = question.unproven(&workload.coverage);
+    let mut unproven = question.unproven(&workload.coverage);
+    unproven.extend(contested);
     let mut answer = WorkloadAnswer {
         workload,
         mode,

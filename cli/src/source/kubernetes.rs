@@ -198,6 +198,7 @@ impl Reader {
                 .map_err(&mut optional)
                 .ok()
                 .map(|rules| rules.into_iter().flatten().collect()),
+            complete: true,
             notes,
         })
     }
