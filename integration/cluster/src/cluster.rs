@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, bail};
+use futures_util::future::try_join_all;
 use plainsight_harness::pki::Authority;
 use serde_json::{Value, json};
 
@@ -166,12 +167,12 @@ impl Cluster {
         self.running().retain(|uid, pod| {
             pod.object["metadata"]["namespace"] != namespace || wanted.contains(uid)
         });
-        for object in objects {
-            let uid = uid(&object);
-            if !self.running().contains_key(&uid) {
-                let pod = Arc::new(Pod::start(self, object).await?);
-                self.running().insert(uid, pod);
-            }
+        let new = objects
+            .into_iter()
+            .filter(|object| !self.running().contains_key(&uid(object)));
+        let started = try_join_all(new.map(|object| Pod::start(self, object))).await?;
+        for pod in started {
+            self.running().insert(pod.uid().to_owned(), Arc::new(pod));
         }
         let running = self.running();
         Ok(wanted
