@@ -96,12 +96,7 @@ pub fn run(
             ..Needs::default()
         },
     )?;
-    let root = common
-        .kubernetes
-        .root_namespace
-        .as_ref()
-        .unwrap_or(&common.kubernetes.istio_namespace);
-    let none = Policies::new(root, Vec::new());
+    let none = Policies::new(common.kubernetes.assumed_root(), Vec::new());
     let after = context.policies.as_ref().unwrap_or(&none).with(&applied);
     let found = changes(
         context.workloads(),

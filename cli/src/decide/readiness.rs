@@ -44,10 +44,14 @@ pub struct Question {
 }
 
 impl Question {
+    /// The caller is of the kind that counts.
+    pub fn concerns(&self, caller: &Caller) -> bool {
+        self.counted == Counted::All || caller.traffic == Traffic::App
+    }
+
     /// The caller was seen within the window and is of the kind that counts.
     pub fn counts(&self, caller: &Caller) -> bool {
-        let relevant = self.counted == Counted::All || caller.traffic == Traffic::App;
-        relevant && caller.last_seen > self.window.before(self.now)
+        self.concerns(caller) && caller.last_seen > self.window.before(self.now)
     }
 
     /// Why the workload's evidence proves nothing; empty when it does. Like `plainsight:workload:proven`: the time since
