@@ -24,6 +24,7 @@ pub mod network;
 pub mod pod;
 pub mod program;
 pub mod stage;
+pub mod story;
 pub mod strict;
 pub mod suite;
 pub mod workload;

@@ -148,6 +148,11 @@ impl Pod {
         self.object["metadata"]["uid"].as_str().unwrap_or_default()
     }
 
+    /// Its network; it lives as long as somebody holds it.
+    pub(crate) fn network(&self) -> Arc<Namespace> {
+        Arc::clone(&self.network)
+    }
+
     /// Whether istiod's webhook injected the sidecar.
     pub fn has_sidecar(&self) -> bool {
         self.program("istio-proxy").is_ok()

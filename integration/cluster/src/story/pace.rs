@@ -1,0 +1,76 @@
+//! The rules that the chart applied, at the story's pace.
+
+use anyhow::{Context, ensure};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+
+/// What the story says about [`quicken`].
+pub const NOTE: &str = "The rules are evaluated every 5 seconds instead of every 2 minutes, with the delays that belong to that \
+    (`offset 2m`: 10 s; `offset 1m`: 2 s; a pod counts from its first half minute on instead of its sixth minute). Nothing else of them changes.";
+
+const DELAYS: [(&str, &str); 3] = [
+    ("offset 2m", "offset 10s"),
+    ("offset 1m", "offset 2s"),
+    ("> time() - 300", "> time() - 30"),
+];
+
+/// Changes intervals and delays of the PrometheusRule in the API. Does nothing if that was done before.
+///
+/// # Errors
+/// The API refuses it, or the rules no longer look as this function expects.
+pub async fn quicken(cluster: &Cluster) -> anyhow::Result<()> {
+    let kind = ["prometheusrules", "plainsight", "-n", "monitoring"];
+    let mut rules = cluster.get(&kind).await?;
+    if changed(&mut rules)? {
+        let patch = json!({"spec": rules["spec"]}).to_string();
+        let arguments = [&["patch"], &kind[..], &["--type=merge", "-p", &patch]].concat();
+        cluster.kubectl(&arguments, "").await?;
+    }
+    Ok(())
+}
+
+fn changed(rules: &mut Value) -> anyhow::Result<bool> {
+    let mut found = [0; DELAYS.len()];
+    let groups = rules["spec"]["groups"].as_array_mut();
+    let mut slow = 0;
+    for group in groups.context("spec.groups: expected a list")? {
+        if !matches!(group["interval"].as_str(), Some("2m" | "4m")) {
+            continue;
+        }
+        slow += 1;
+        group["interval"] = json!("5s");
+        let rules = group["rules"].as_array_mut();
+        for rule in rules.context("rules: expected a list")? {
+            let mut text = rule["expr"]
+                .as_str()
+                .context("expr: expected text")?
+                .to_owned();
+            for ((from, to), found) in DELAYS.iter().zip(&mut found) {
+                *found += text.matches(from).count();
+                text = text.replace(from, to);
+            }
+            rule["expr"] = json!(text);
+        }
+    }
+    ensure!(
+        slow == 0 || found.iter().all(|count| *count > 0),
+        "the rules: not all of {DELAYS:?} found: {found:?}"
+    );
+    Ok(slow > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chart::{documents, folder};
+
+    #[test]
+    fn the_projects_rules_can_be_made_faster_once() {
+        let file = folder().join("files/plainsight.rules.yml");
+        let spec = documents(&std::fs::read_to_string(file).unwrap()).unwrap();
+        let mut rules = json!({"spec": spec[0]});
+        assert!(changed(&mut rules).unwrap());
+        assert!(!changed(&mut rules).unwrap());
+    }
+}
