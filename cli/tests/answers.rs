@@ -358,7 +358,7 @@ fn a_plan_with_one_exempt_port_passes_the_gate_and_plain_strict_does_not() {
         mesh.out
     );
     // One broken document of two: nothing is answered.
-    std::fs::write(strict, format!("{}---\nkind: PeerAuthentication\nmetadata: {{name: x}}\nspec: {{mtls: {{mode: STRIKT}}}}\n", policy("a", "shop"))).unwrap();
+    std::fs::write(strict, format!("{}---\nkind: PeerAuthentication\nmetadata: {{name: x, namespace: shop}}\nspec: {{mtls: {{mode: STRIKT}}}}\n", policy("a", "shop"))).unwrap();
     let broken = prometheus.ask(&["gate", "-f", strict, "--current", path]);
     assert_eq!((broken.code, broken.out.as_str()), (1, ""));
     assert!(
