@@ -176,10 +176,9 @@ impl<'a> Cast<'a> {
             workload: "shop/orders",
             port,
             network: pod.network(),
-            caller: if port == 9000 {
-                Caller::bytes(&source)
-            } else {
-                Caller::http1(&source)
+            caller: match port {
+                9000 => Caller::bytes(&source),
+                _ => Caller::http1(&source).with_header("host", "orders.shop.svc.cluster.local"),
             },
             to: (address, service_port).into(),
             habit,
