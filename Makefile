@@ -41,6 +41,13 @@ demo: $(WASM) ## who would break under STRICT, on real Envoys and a real Prometh
 	@cargo build --quiet --locked --package plainsight-demo --package plainsight-cli
 	@$(call envoy,$(NEWEST)) KEEP='$(KEEP)' exec cargo run --quiet --locked --package plainsight-demo
 
+.PHONY: demo-cluster
+demo-cluster: $(WASM) ## the whole migration to STRICT and back in a real cluster (Go, root; 8 minutes); KEEP=1 keeps it running
+	@echo "demo-cluster: building it (half an hour the first time)"
+	@environment=$$(integration/cluster/prepare) && eval "$$environment" && \
+	cargo build --quiet --locked --package plainsight-cli --package plainsight-cluster && \
+	KEEP='$(KEEP)' exec cargo run --quiet --locked --package plainsight-cluster --bin story
+
 TESTS := unit wasm-host claims claims-oldest load cli prometheus grafana image bench demo
 .PHONY: test
 test: ## every test that needs no Go; ONLY=unit,wasm-host,claims,claims-oldest,load,cli,prometheus,grafana,image,bench,demo
@@ -155,9 +162,9 @@ mutants: ## changes src/ in one place at a time and lists what no unit test noti
 	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants --version 27.1.0
 	cargo mutants --package plainsight $(if $(FILE),--file $(FILE))
 
-DOCS := proof istio-proof matrix dashboard report
+DOCS := proof istio-proof story matrix dashboard report
 .PHONY: docs
-docs: ## pages that tests write; ONLY=proof,istio-proof,matrix,dashboard,report
+docs: ## pages that tests write; ONLY=proof,istio-proof,story,matrix,dashboard,report
 	$(call parts,docs,$(DOCS))
 
 # Parts of lint
@@ -291,6 +298,9 @@ docs/proof: $(WASM)
 
 docs/istio-proof: $(WASM)
 	@PLAINSIGHT_ISTIO_PROOF=$(CURDIR)/docs/istio-proof.md integration/cluster/run --test mesh -- proof
+
+docs/story: $(WASM)
+	@PLAINSIGHT_STORY=$(CURDIR)/docs/story.md $(MAKE) demo-cluster KEEP=0
 
 docs/matrix: $(WASM)
 	@integration/run-matrix docs/matrix.md "$(CURDIR)/$(WASM)" $(ENVOYS)
