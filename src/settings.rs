@@ -132,7 +132,7 @@ pub const KEYS: [Key; 10] = [
     Key {
         name: "maxCallers",
         default: "1000",
-        meaning: "max callers that each worker names, 1 to 10000; the rest is counted as `overflow`. Callers without mutual TLS, mutual TLS peers (with `principals`) and failed handshakes have a limit of this size each",
+        meaning: "max callers that each worker names, 1 to 10000; the rest is counted as `overflow`. Callers without mutual TLS, mutual TLS peers (with `principals`) and failed handshakes each have their own limit of this size",
         read: |settings, value, problems| {
             if let Some(max) = integer::<u16>(value, 1, 10_000, problems) {
                 settings.max_callers = max.into();
@@ -174,7 +174,7 @@ pub const KEYS: [Key; 10] = [
     Key {
         name: "logCallers",
         default: "true",
-        meaning: "logs one JSON line at level warn per new caller without mutual TLS and worker",
+        meaning: "each worker logs one JSON line at level warn for each new caller without mutual TLS",
         read: |settings, value, problems| {
             settings.log_callers = boolean(value, settings.log_callers, problems);
         },
@@ -259,7 +259,7 @@ fn exemption(value: &Value, problems: &mut Problems) -> Option<Exemption> {
     let port = problems.at("port", |problems| {
         integer(port.unwrap_or(&Value::Null), 1, 65535, problems)
     });
-    // A scope that cannot be read must not become "any".
+    // An invalid scope must not widen to "any".
     let mut scope = |key, value: Option<&Value>| match value {
         None => Some(None),
         Some(value) => problems.at(key, |problems| name(value, problems).map(Some)),
@@ -301,7 +301,7 @@ fn name(value: &Value, problems: &mut Problems) -> Option<String> {
     }
 }
 
-/// A whole number, which may arrive as `1000.0`: protobuf has only doubles
+/// A whole number, which may arrive as `1000.0`, because numbers of a protobuf Struct are doubles
 /// (<https://protobuf.dev/reference/protobuf/google.protobuf/#value>).
 fn integer<T: TryFrom<i64>>(
     value: &Value,
@@ -309,7 +309,7 @@ fn integer<T: TryFrom<i64>>(
     max: i64,
     problems: &mut Problems,
 ) -> Option<T> {
-    #[allow(clippy::cast_possible_truncation)] // Saturates, and a whole number in bounds is exact.
+    #[allow(clippy::cast_possible_truncation)] // Saturates; exact for whole numbers in range.
     let number = value.as_i64().or_else(|| {
         let float = value.as_f64()?;
         (float.fract() == 0.0).then_some(float as i64)
