@@ -86,7 +86,7 @@ pub const CONNECTIONS: Metric<PeerLabels> = Metric::new(
 pub const REQUESTS: Metric<RequestLabels<'_>> = Metric::new(
     "plainsight_requests_total",
     MetricKind::Counter,
-    "requests, counted at their start; they have the labels of connections too",
+    "requests, counted at their start; also with the labels of connections",
 );
 /// Last-seen time of a caller.
 pub const LAST_SEEN: Metric<PeerLabels> = Metric::new(
@@ -98,19 +98,19 @@ pub const LAST_SEEN: Metric<PeerLabels> = Metric::new(
 pub const HANDSHAKE_FAILURES: Metric<HandshakeLabels> = Metric::new(
     "plainsight_handshake_failures_total",
     MetricKind::Counter,
-    "TLS handshakes that failed because of the client's certificate: none, unknown authority, expired; always 0 on Envoy 1.36, which reports no reason",
+    "TLS handshakes that failed because of the client's certificate: none, unknown authority, expired; always 0 on Envoy 1.36, which gives no reason",
 );
 /// Everything counted as overflow.
 pub const OVERFLOW_TOTAL: Metric<NoLabels> = Metric::new(
     "plainsight_overflow_total",
     MetricKind::Counter,
-    "connections, requests and failed handshakes counted with a label value `overflow`",
+    "connections, requests and failed handshakes counted under a label `overflow`",
 );
 /// Host errors.
 pub const ATTRIBUTE_ERRORS: Metric<AttributeLabels> = Metric::new(
     "plainsight_attribute_errors_total",
     MetricKind::Counter,
-    "host calls that failed, and values that could not be decoded",
+    "values that Envoy refused or that could not be decoded",
 );
 /// Problems in the configuration.
 pub const CONFIG_ERRORS: Metric<ConfigLabels<'_>> = Metric::new(

@@ -132,7 +132,7 @@ pub const KEYS: [Key; 10] = [
     Key {
         name: "maxCallers",
         default: "1000",
-        meaning: "max callers that each worker names, 1 to 10000; the rest is counted as `overflow`. Callers without mutual TLS, mutual TLS peers (with `principals`) and failed handshakes each have their own limit of this size",
+        meaning: "max callers that each worker names, 1 to 10000; the rest is counted as `overflow`. Callers without mutual TLS, mutual TLS peers (with `principals`) and failed handshakes have a limit of this size each",
         read: |settings, value, problems| {
             if let Some(max) = integer::<u16>(value, 1, 10_000, problems) {
                 settings.max_callers = max.into();
@@ -174,7 +174,7 @@ pub const KEYS: [Key; 10] = [
     Key {
         name: "logCallers",
         default: "true",
-        meaning: "each worker logs one JSON line at level warn for each new caller without mutual TLS",
+        meaning: "logs one JSON line at level warn per new caller without mutual TLS and worker",
         read: |settings, value, problems| {
             settings.log_callers = boolean(value, settings.log_callers, problems);
         },
