@@ -1,10 +1,10 @@
-/** Who is in the way: the table to work through. Callers on exempt ports stand apart. */
+/** Blocking callers: the table to work through. Callers on exempt ports have a separate table. */
 import { address, ago, caller, cluster, kind, namespace, port, speaks, traffic, whatToDo, workload } from './columns.js';
 import { table, type Section } from './panels.js';
 import { blocking, callerLabels, ofCaller } from './queries.js';
 import { withRunbook } from './runbook.js';
 
-/** Nobody reads more rows, and each function over all callers of a large mesh costs a second. */
+/** More rows are of no use, and each function over all callers of a large mesh takes a second. */
 const latest = `topk(500, max by (${callerLabels}) (${blocking}))`;
 
 /** Both tables of callers. */

@@ -1,4 +1,4 @@
-/** Does the filter itself work? Its answers are worth what its coverage is worth. */
+/** Health and coverage of the filter itself. */
 import { cluster, count, namespace, workload } from './columns.js';
 import { graph, noneIsGood, noRules, stat, table, type Section } from './panels.js';
 import { inWorkload, ofPod } from './queries.js';

@@ -1,4 +1,4 @@
-/** Which namespace, workload and port can go STRICT, with what that rests on. */
+/** Which namespace, workload and port can go STRICT, with the evidence. */
 import { ago, cluster, count, covered, namespace, port, state, workload } from './columns.js';
 import { noRules, table, type Section } from './panels.js';
 import { blockingCallers, coverage, lastBlocking, provenSince, stateOf } from './queries.js';

@@ -1,11 +1,11 @@
-/** After the switch to STRICT: who is turned away, and who has gone quiet? */
+/** After the switch to STRICT: rejected callers, and callers that went quiet. */
 import { ago, caller, count, namespace, port, speaks, workload } from './columns.js';
 import { graph, noneIsGood, table, type Section } from './panels.js';
 import { callerLabels, ofCaller, quiet } from './queries.js';
 
 const failures = `plainsight:caller:handshake_failures:increase15m{${ofCaller}}`;
 
-/** Failed handshakes, and the callers of which a closed port leaves no other trace. */
+/** Failed handshakes, and plaintext callers, whose only trace after the switch is their silence. */
 export const rejected: Section = {
   title: 'After the switch to STRICT: who was turned away',
   panels: [

@@ -1,4 +1,4 @@
-/** The first row: which namespaces can go STRICT, and what is missing for an answer. */
+/** The first row: which namespaces can go STRICT, and problems of the setup. */
 import { cluster, count, problem } from './columns.js';
 import { noneIsGood, noRules, stat, table, type Section } from './panels.js';
 import { asked, blocking, inNamespace, inWorkload } from './queries.js';
@@ -6,7 +6,7 @@ import { asked, blocking, inNamespace, inWorkload } from './queries.js';
 const ready = `plainsight:namespace:ready{${inNamespace}, ${asked}}`;
 const callers = `plainsight:namespace:blocking_callers{${inNamespace}, ${asked}}`;
 
-/** Every number obeys the variables. A monthly job needs 35d: it stands wherever the window matters. */
+/** Every number follows the variables. A monthly job needs 35d; every place where the window matters mentions it. */
 export const summary: Section = {
   title: 'Would STRICT break anyone? (window and way of counting: at the top; monthly jobs: 35d)',
   panels: [

@@ -1,16 +1,16 @@
-/** Does plaintext go away, and do new callers turn up? */
+/** The decline of plaintext, and new callers. */
 import { ago, caller, kind, namespace, port, speaks, workload } from './columns.js';
 import { graph, noRules, table, type Section } from './panels.js';
 import { asked, callerLabels, inNamespace, inWorkload, labelsOf, ofCaller } from './queries.js';
 
 const rate = (what: 'connections' | 'requests', more = '') => `sum by (${labelsOf.namespace}) (plainsight:port:${what}:rate5m{${inWorkload}${more}})`;
 
-/** The share without mutual TLS: 0, not absent, where all of it was mutual TLS. */
+/** The share without mutual TLS: 0, not absent, if all of it was mutual TLS. */
 const share = (what: 'connections' | 'requests') => `(${rate(what, ', peer!="mutual_tls"')} or 0 * ${rate(what)}) / (${rate(what)} > 0)`;
 
 const firstSeen = `plainsight:caller:first_seen_timestamp_seconds{${ofCaller}, strict="reject", traffic=~"$counted"}`;
 
-/** Curves over the time range of the dashboard, and the newest callers. */
+/** Curves over the dashboard's time range, and the newest callers. */
 export const trend: Section = {
   title: 'Over time',
   panels: [
