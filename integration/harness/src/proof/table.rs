@@ -84,9 +84,9 @@ pub fn markdown(head: &str, rows: &[Row]) -> String {
         "\n{} verdicts, {right} came true. The {wrong} others are callers that hold a certificate of the mesh but use\n\
          their own TLS: PERMISSIVE passes it through, so the certificate is not visible. They are reported as\n\
          `tls_passthrough`, and STRICT serves them.\n\n\
-         No caller ({}): rejected before the switch too, or closed without a byte.\n\
+         No caller ({}): rejected under PERMISSIVE too, or closed without sending a byte.\n\
          `plainsight_handshake_failures_total` counts handshakes that failed because of the client's certificate\n\
-         (Envoy 1.37 and later; 1.36 has no reason left when the connection closes).\n",
+         (Envoy 1.37 and later; 1.36 no longer has the reason when the connection closes).\n",
         right + wrong,
         of(None)
     )
