@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// Where a connection came from.
+/// The source of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The address of the TCP peer.

@@ -1,7 +1,7 @@
 //! The host: every call that the filter makes to Envoy, each with a `Result`.
 //!
-//! [`crate::abi`] implements the trait for Envoy, unit tests with a scripted double. Callers, verdicts and metric
-//! names are no concern of the trait.
+//! [`crate::abi`] implements the trait for Envoy, unit tests with a scripted double. The trait is independent of
+//! callers, verdicts and metric names.
 
 /// A host call that failed, with its status number.
 ///

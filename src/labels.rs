@@ -180,7 +180,7 @@ pub enum Principal {
 pub enum Port {
     /// Its number.
     Number(u16),
-    /// Beyond the ports that have series of their own.
+    /// Beyond the ports with their own series.
     Overflow,
 }
 

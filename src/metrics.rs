@@ -32,7 +32,7 @@ pub struct Row {
     pub name: &'static str,
     /// Counter or gauge.
     pub kind: MetricKind,
-    /// What it measures.
+    /// Its meaning.
     pub help: &'static str,
     /// Its labels, in order.
     pub labels: &'static [Label],

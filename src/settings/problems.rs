@@ -5,7 +5,7 @@ use serde_json::Value;
 /// Max bytes of a quoted value.
 const MAX_QUOTE: usize = 80;
 
-/// The problems of a configuration, in the form `path: problem: what came`.
+/// The problems of a configuration, in the form `path: problem: value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     lines: Vec<String>,

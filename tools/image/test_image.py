@@ -2,7 +2,7 @@
 
     PLAINSIGHT_WASM=dist/plainsight.wasm python3 tools/image/test_image.py
 
-`make test ONLY=image` installs what it needs: docker-registry and skopeo.
+`make test ONLY=image` installs its tools: docker-registry and skopeo.
 """
 
 import gzip

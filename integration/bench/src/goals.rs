@@ -50,7 +50,7 @@ pub enum Bound {
     Below(f64),
     /// Not under this.
     AtLeast(f64),
-    /// At most this far from 1, as a fraction of 1.
+    /// Within this distance of 1.
     Flat(f64),
 }
 

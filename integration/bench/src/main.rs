@@ -187,7 +187,7 @@ impl Arguments {
     }
 }
 
-/// The loads with these names, separated by commas, and whether `memory` is among them.
+/// The loads with these names, separated by commas, and whether `memory` is included.
 fn named(names: &str) -> Result<(Vec<Workload>, bool)> {
     let (memory, loads): (Vec<_>, Vec<_>) = names.split(',').partition(|name| *name == "memory");
     let find = |name: &str| Workload::ALL.into_iter().find(|w| w.to_string() == name);

@@ -64,7 +64,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     if !report.judged {
         writeln!(
             text,
-            "\n{} rounds are too few to estimate the noise: a trial, the goals are shown and not judged",
+            "\n{} rounds are too few to estimate the noise: a trial, so the goals are not judged",
             report.rounds
         )?;
     }

@@ -145,13 +145,13 @@ impl DemoMesh {
         format!(
             "Try it; the application answers with the headers it received:
   curl --interface 127.0.0.99 http://{http}/
-      a caller of your own, plaintext
+      your own plaintext caller
   curl http://{sidecar_http}/
       the same through the client's sidecar
   curl --insecure --interface 127.0.0.98 https://{auto}/
-      TLS of its own, passed through
+      the application's own TLS, passed through
   curl -s {stats} | grep ^plainsight_
-      what plainsight says of them
+      the metrics of plainsight
 Listening: 8080 (http) on {http}, 9000 (tcp) on {tcp}, 7000 (no protocol) on {auto},
   7777 (undeclared) on {undeclared}; the client's sidecar on {sidecar_http} (HTTP) and {sidecar_tcp} (TCP)
 Admin: server http://{server}, client http://{client}

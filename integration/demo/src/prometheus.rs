@@ -91,7 +91,7 @@ impl Prometheus {
     pub async fn wait_for_callers(&self, expected: usize) -> anyhow::Result<()> {
         for (what, query, rows) in [
             ("prometheus: the rules name the callers", BLOCKING, expected),
-            ("prometheus: the rules know the pods", COVERAGE, 1),
+            ("prometheus: the rules count the pods", COVERAGE, 1),
         ] {
             self.running
                 .until(what, query, |found| {

@@ -203,7 +203,7 @@ impl Caller {
     pub async fn call_at_once(&self, to: SocketAddr, requests: u32) -> anyhow::Result<()> {
         let mut connection = self.connect(to).await?;
         let replies = in_time(
-            "caller: requests at once",
+            "caller: concurrent requests",
             connection.requests_at_once(requests),
         )
         .await?;

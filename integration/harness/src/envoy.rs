@@ -265,7 +265,7 @@ impl Envoy {
     /// The counters and gauges whose names match a regular expression.
     ///
     /// # Errors
-    /// The admin page cannot be read, or a value is no number.
+    /// The admin page cannot be read, or a value is not a number.
     pub async fn stats(&self, filter: &str) -> anyhow::Result<BTreeMap<String, u64>> {
         let text = self
             .get(&format!("/stats?type=All&filter={filter}"))

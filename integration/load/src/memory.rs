@@ -103,7 +103,7 @@ impl Memory {
     pub fn is_flat(&self, allowed_kib: u64) -> anyhow::Result<()> {
         ensure!(
             self.samples.len() >= 8,
-            "memory: {} samples: at least 8 tell",
+            "memory: {} samples: expected at least 8",
             self.samples.len()
         );
         let drift = self.drift_kib();

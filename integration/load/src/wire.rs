@@ -81,7 +81,7 @@ pub fn request(headers: &str) -> String {
     format!("GET / HTTP/1.1\r\nhost: orders\r\n{headers}\r\n")
 }
 
-/// Writes all bytes at once.
+/// Writes all bytes in one call.
 ///
 /// # Errors
 /// The connection broke.
@@ -163,7 +163,7 @@ fn whole_answer(buffer: &[u8]) -> anyhow::Result<Option<usize>> {
 /// Sends some bytes and reads them back.
 ///
 /// # Errors
-/// The connection broke, or other bytes came.
+/// The connection broke, or the bytes differ.
 pub async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> anyhow::Result<()> {
     send(stream, b"ping\n").await?;
     in_time("wire: echo", async {
@@ -178,7 +178,7 @@ pub async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> anyhow:
 /// Ends the sending side and waits until the other one ends too, in order or not.
 ///
 /// # Errors
-/// It does not end, or data comes.
+/// It does not end, or data arrives.
 pub async fn finish(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> anyhow::Result<()> {
     in_time("wire: finish", async {
         let _ = stream.shutdown().await;

@@ -167,7 +167,7 @@ impl Request {
         self
     }
 
-    /// The same request with one fact of its own.
+    /// The same request with one additional fact.
     pub fn with(mut self, path: &[&str], bytes: impl Into<Vec<u8>>) -> Self {
         self.facts = self.facts.with(path, bytes);
         self

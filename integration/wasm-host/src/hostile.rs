@@ -45,7 +45,7 @@ pub struct Summary {
     pub configurations_with_problems: u64,
     /// The largest linear memory of any VM, in bytes.
     pub largest_memory: u64,
-    /// The most metrics that any round defined.
+    /// Max metrics defined in a round.
     pub most_metrics: usize,
 }
 

@@ -14,7 +14,7 @@ use crate::load::{Budget, Limit, spend};
 /// The User-Agent of every load, unlike that of any prober or scraper.
 pub const USER_AGENT: &str = "plainsight-bench";
 
-/// The address that loads come from unless they need several callers.
+/// The source address of loads that do not need several callers.
 pub const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 /// Connections opened concurrently: fewer than any listener's backlog.

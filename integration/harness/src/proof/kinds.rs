@@ -101,7 +101,7 @@ pub enum Does {
     Call,
     /// One exchange with this User-Agent.
     CallAs(&'static str),
-    /// Several requests at once on one connection.
+    /// Concurrent requests on one connection.
     Multiplex(u32),
     /// Connects and closes without sending a byte.
     ConnectAndClose,
@@ -223,7 +223,7 @@ const ALL: &[Place] = &[Http, Tcp, Auto, Undeclared];
 const NOT_TCP: &[Place] = &[Http, Auto, Undeclared];
 const NOT_HTTP: &[Place] = &[Tcp, Auto, Undeclared];
 
-/// Every kind, for both stages. [`Exempt`], [`OwnTls`] and [`Hbone`] exist only among the shapes.
+/// Every kind, for both stages. [`Exempt`], [`OwnTls`] and [`Hbone`] exist only with the shapes.
 #[rustfmt::skip] // a table: one line each
 const KINDS: &[Kinds] = &[
     // Mutual TLS.

@@ -124,7 +124,7 @@ pub struct Sidecar {
     pub http_filters_last: Vec<Value>,
     /// `INBOUND`, as istiod sets it; a test may set `OUTBOUND`.
     pub traffic_direction: String,
-    /// `proxyMetadata` and what the injector adds.
+    /// Node metadata from `proxyMetadata` and the injector.
     pub node_metadata: Value,
     /// Worker threads.
     pub concurrency: u32,

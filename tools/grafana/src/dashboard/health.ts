@@ -6,7 +6,7 @@ import { inWorkload, ofPod } from './queries.js';
 const silent = 'no filter is scraped here, or its series still carry tag';
 const increased = (metric: string) => `sum(increase(${metric}{${ofPod}}[$__range])) or 0 * count(plainsight_build_info{${ofPod}})`;
 
-/** Coverage, errors, overflow and versions. Raw series know the pod's own namespace; the workload variable does not apply there. */
+/** Coverage, errors, overflow and versions. Raw series have the pod's own namespace; the workload variable does not apply to them. */
 export const health: Section = {
   title: 'The filter itself',
   panels: [
