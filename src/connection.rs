@@ -12,7 +12,7 @@ use crate::traffic::Traffic;
 use crate::worker::{Peer, Worker};
 use std::rc::Rc;
 
-/// Part of every BoringSSL error about a certificate: none sent, unknown authority, expired (measured on 1.37 to
+/// Part of BoringSSL's errors about a certificate: none sent, unknown authority, expired (measured on 1.37 to
 /// 1.40; <https://github.com/google/boringssl/blob/main/crypto/err/ssl.errordata>).
 const CERTIFICATE: &[u8] = b"CERTIFICATE";
 
