@@ -1,7 +1,7 @@
 //! The proof: every kind of caller, its verdict, and its actual outcome under STRICT.
 //!
-//! Two tests run it: on the shapes of this crate (`plainsight-claims`), and on the listeners that istiod itself
-//! generates (`plainsight-istio`).
+//! Two tests run it: against the shapes of this crate (`plainsight-claims`), and against the listeners that istiod
+//! itself generates (`plainsight-istio`).
 
 mod kinds;
 mod table;
