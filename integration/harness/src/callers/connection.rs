@@ -24,7 +24,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
 
-/// An open connection. Dropping it closes it immediately, without the protocol's own close.
+/// An open connection. Dropping it closes it at once, without the protocol's own close.
 pub struct Connection {
     headers: HeaderMap,
     session: Session,
