@@ -88,8 +88,9 @@ fn the_command_shows_what_each_caller_did_and_who_would_break() {
         "{text}"
     );
 
-    // `report`: namespace, mode, decision.
-    assert!(has(&["shop", "unknown", "not yet"]), "{text}");
+    // `report`: namespace, mode, decision, callers, ports.
+    let ports = "7000,7777,8080,9000";
+    assert!(has(&["shop", "unknown", "not yet", "5", ports]), "{text}");
 
     // `explain`: workload, port, caller, kind.
     let explained = [
