@@ -85,12 +85,8 @@ async fn text_that_is_not_a_json_object_leaves_the_defaults_in_force() {
         "{\"callers\": {\"callers\": []}}",
     ] {
         let scene = scene_with(Some(text), FailurePolicy::Closed).await;
-        let reply = Caller::http1("127.0.0.2")
-            .call(scene.http.address())
-            .await
-            .unwrap();
         assert_eq!(
-            reply.header_seen_by_app(HEADER),
+            scene.header_from(Caller::http1("127.0.0.2")).await,
             [plaintext_from("127.0.0.2")],
             "{text:?}"
         );
