@@ -1,4 +1,4 @@
-//! An asynchronous filter ahead: when a request continues, the latest bytes are another connection's.
+//! An asynchronous filter ahead of the plugin: when a request continues, another connection received data last.
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::envoy::{Configuration, Envoy};
@@ -33,7 +33,7 @@ impl Configuration for Delaying {
 }
 
 #[tokio::test]
-async fn delayed_requests_are_reported_as_their_own_callers() {
+async fn delayed_requests_are_attributed_to_their_own_callers() {
     let (_app, port, sidecar) = one_http_port().await;
     let mesh = sidecar.mesh.client.clone();
     let envoy = Envoy::start(&Delaying(sidecar)).await.unwrap();
