@@ -7,7 +7,7 @@ use plainsight_harness::callers::Caller;
 use plainsight_harness::shapes::{FailurePolicy, Plugin};
 use serde_json::{Value, json};
 
-use crate::scene::{CONFIG_ERRORS, HEADER, REQUESTS, Scene, plaintext_from};
+use crate::scene::{CONFIG_ERRORS, REQUESTS, Scene, plaintext_from};
 
 const POLICIES: [FailurePolicy; 3] = [
     FailurePolicy::Open,

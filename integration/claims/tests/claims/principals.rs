@@ -4,7 +4,7 @@ use plainsight_harness::callers::Caller;
 use plainsight_harness::pki::Mesh;
 use serde_json::json;
 
-use crate::scene::{CONNECTIONS, HEADER, OVERFLOW, REQUESTS, Scene};
+use crate::scene::{CONNECTIONS, OVERFLOW, REQUESTS, Scene};
 
 #[tokio::test]
 async fn each_spiffe_id_has_its_series_up_to_the_cap() {

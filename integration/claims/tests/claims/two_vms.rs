@@ -5,7 +5,7 @@ use plainsight_harness::callers::Caller;
 use plainsight_harness::shapes::{Plugin, Sidecar};
 use serde_json::{Value, json};
 
-use crate::scene::{CONFIG_ERRORS, HEADER, Scene, plaintext_from};
+use crate::scene::{CONFIG_ERRORS, Scene, plaintext_from};
 
 fn plugins(sidecar: &mut Sidecar, first: &Value, second: &Value) {
     let plugin = |name, vm_id: &str, configuration| Plugin {
