@@ -12,17 +12,31 @@ use crate::output::render::{Format, When};
 use crate::source::kubernetes::KubernetesArgs;
 use crate::source::prometheus::PrometheusArgs;
 
-const EXAMPLES: &str = "\
-Examples:
-  plainsight report                       where does every namespace stand?
-  plainsight explain billing/ledger       who is in the way, and why?
-  plainsight plan -n billing --dir plan   write the policies, the exceptions and the rollback
+/// The end of the help, for the command as it was called.
+pub fn examples(name: &str) -> String {
+    let lines = [
+        ("report", "where does every namespace stand?"),
+        ("explain billing/ledger", "who is in the way, and why?"),
+        (
+            "plan -n billing --dir plan",
+            "write the policies, the exceptions and the rollback",
+        ),
+    ];
+    let mut text = String::from("Examples:\n");
+    for (arguments, meaning) in lines {
+        text.push_str(&format!("  {name} {arguments:<28}{meaning}\n"));
+    }
+    text + "\nExit codes: 0 ready or done, 1 error, 2 callers in the way, 3 not proven."
+}
 
-Exit codes: 0 ready or done, 1 error, 2 callers in the way, 3 not proven.";
-
-/// Which namespaces can move to STRICT mutual TLS, and what is in the way. Reads only.
+/// Which namespaces can move to STRICT mutual TLS, and which callers block the others (read-only)
 #[derive(Debug, Parser)]
-#[command(name = "plainsight", version, after_help = EXAMPLES, subcommand_required = true, arg_required_else_help = true)]
+#[command(
+    name = "plainsight",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     /// What every command takes.
     #[command(flatten)]
@@ -42,25 +56,50 @@ pub struct Common {
     #[command(flatten, next_help_heading = "Cluster")]
     pub kubernetes: KubernetesArgs,
     /// The cluster, where Prometheus holds several
-    #[arg(long, global = true, value_name = "NAME")]
+    #[arg(help_heading = "Evidence", long, global = true, value_name = "NAME")]
     pub cluster: Option<String>,
     /// Read a snapshot instead of Prometheus and the cluster
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(help_heading = "Evidence", long, global = true, value_name = "FILE")]
     pub from: Option<PathBuf>,
     /// An older snapshot proves nothing
-    #[arg(long, global = true, value_name = "TIME", default_value = "1d")]
+    #[arg(
+        help_heading = "Evidence",
+        long,
+        global = true,
+        value_name = "TIME",
+        default_value = "1d"
+    )]
     pub max_age: Length,
     /// The time without callers that is asked for; a monthly job needs 35d
-    #[arg(long, global = true, value_name = "TIME", default_value = "14d")]
+    #[arg(
+        help_heading = "Evidence",
+        long,
+        global = true,
+        value_name = "TIME",
+        default_value = "14d"
+    )]
     pub window: Length,
     /// Whether probes and scrapes count as callers
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(
+        help_heading = "Evidence",
+        long,
+        global = true,
+        value_enum,
+        default_value_t
+    )]
     pub counted: Counted,
     /// Ports per workload that exceptions may keep open
-    #[arg(long, global = true, value_name = "N", default_value_t = 2)]
+    #[arg(
+        help_heading = "Evidence",
+        long,
+        global = true,
+        value_name = "N",
+        default_value_t = 2
+    )]
     pub max_exempt: usize,
     /// table, wide, json, yaml, csv, markdown, html (report), junit or github (gate); the file of `snapshot`
     #[arg(
+        help_heading = "Output",
         short,
         long,
         global = true,
@@ -69,16 +108,22 @@ pub struct Common {
     )]
     pub output: String,
     /// When to use color
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(
+        help_heading = "Output",
+        long,
+        global = true,
+        value_enum,
+        default_value_t
+    )]
     pub color: When,
     /// The table and remarks only
-    #[arg(short, long, global = true)]
+    #[arg(help_heading = "Output", short, long, global = true)]
     pub quiet: bool,
     /// Each query with its time, on standard error
-    #[arg(short, long, global = true)]
+    #[arg(help_heading = "Output", short, long, global = true)]
     pub verbose: bool,
     /// End with 0 instead of 2 or 3
-    #[arg(long, global = true)]
+    #[arg(help_heading = "Output", long, global = true)]
     pub exit_zero: bool,
 }
 

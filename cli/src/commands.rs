@@ -15,14 +15,29 @@ pub mod schema;
 use std::io::Write;
 
 use crate::args::{Cli, Command, Common};
-use crate::output::render::{Answer, render};
+use crate::model::span::MEMORY;
+use crate::output::render::{Answer, Format, render};
 use crate::{Error, Exit};
 
 /// Runs one command. `out` receives the answer.
 pub fn run(cli: &Cli, out: &mut dyn Write) -> Result<Exit, Error> {
     let common = &cli.common;
+    if common.window > MEMORY {
+        return Err(Error::Usage(format!(
+            "--window: the rules remember {MEMORY}, got: {}",
+            common.window
+        )));
+    }
     if !matches!(cli.command, Command::Snapshot { .. }) {
-        common.format()?;
+        let allowed = match common.format()? {
+            Format::Html => ("report", matches!(cli.command, Command::Report { .. })),
+            Format::Junit | Format::Github => ("gate", matches!(cli.command, Command::Gate { .. })),
+            _ => ("", true),
+        };
+        if let (command, false) = allowed {
+            let format = &common.output;
+            return Err(Error::Usage(format!("-o {format}: only for `{command}`")));
+        }
     }
     let exit = match &cli.command {
         Command::Doctor => doctor::run(common, out),

@@ -4,11 +4,12 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use clap::Parser as _;
-use plainsight_cli::{Exit, args::Cli, run};
+use clap::{CommandFactory as _, FromArgMatches as _};
+use plainsight_cli::args::{Cli, examples};
+use plainsight_cli::{Exit, run};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => {
             // --help and --version arrive here too; only real usage errors are errors.
@@ -24,6 +25,22 @@ fn main() -> ExitCode {
             Exit::Error.into()
         }
     }
+}
+
+/// Help and usage name the command as it was called: kubectl runs `kubectl-plainsight`.
+fn parse() -> Result<Cli, clap::Error> {
+    let called = std::env::args_os().next().unwrap_or_default();
+    let plugin = std::path::Path::new(&called)
+        .file_stem()
+        .is_some_and(|name| name == "kubectl-plainsight");
+    let name = if plugin {
+        "kubectl plainsight"
+    } else {
+        "plainsight"
+    };
+    let command = Cli::command().bin_name(name).after_help(examples(name));
+    let mut matches = command.try_get_matches()?;
+    Cli::from_arg_matches_mut(&mut matches)
 }
 
 /// Collects the whole answer before writing any of it, so a failure leaves no half-written output.

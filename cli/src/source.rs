@@ -6,5 +6,4 @@ pub mod kubernetes;
 pub mod objects;
 pub mod prometheus;
 pub mod queries;
-pub mod queries_verify;
 pub mod snapshot;

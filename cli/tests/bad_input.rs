@@ -116,7 +116,8 @@ fn vector(labels: &str, value: i64) -> String {
 }
 
 /// A stand-in for a proxy in front of Prometheus: one ready workload, and what a test changes.
-fn ready(now_offset: i64, evaluated_ago: i64, warning: &'static str) -> Server {
+/// `more` are further fields of every answer.
+fn ready(now_offset: i64, evaluated_ago: i64, more: &'static str) -> Server {
     let now = mesh::Mesh::new().now + now_offset;
     Server::start(move |head| {
         let workload = |name: &str, value| {
@@ -143,13 +144,8 @@ fn ready(now_offset: i64, evaluated_ago: i64, warning: &'static str) -> Server {
         } else {
             String::new()
         };
-        let warnings = if warning.is_empty() {
-            String::new()
-        } else {
-            format!(",\"warnings\":[\"{warning}\"]")
-        };
         let body = format!(
-            "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{result}]}}{warnings}}}"
+            "{{\"status\":\"success\",\"data\":{{\"resultType\":\"vector\",\"result\":[{result}]}}{more}}}"
         );
         Some(response("200 OK", "application/json", &body))
     })
@@ -162,20 +158,29 @@ fn partial_and_stale_answers_prove_nothing() {
         0,
         "the same without a fault"
     );
-    let partial = report(
-        &ready(0, 30, "receive series from store-1: unavailable").url,
-        &[],
-    );
-    assert!(
-        partial.code == 3 && partial.out.contains("partial: receive series from store-1"),
-        "{}",
-        partial.out
-    );
-    assert!(
-        partial.out.contains("not yet") && !partial.out.contains("switch"),
-        "{}",
-        partial.out
-    );
+    for (more, part) in [
+        (
+            r#","warnings":["receive series from store-1: unavailable"]"#,
+            "partial: receive series from store-1",
+        ),
+        (
+            r#","infos":["bucket store-2: blocks not queried"]"#,
+            "partial: bucket store-2",
+        ),
+        (r#","isPartial":true"#, "partial: isPartial"),
+    ] {
+        let partial = report(&ready(0, 30, more).url, &[]);
+        assert!(
+            partial.code == 3 && partial.out.contains(part),
+            "{}",
+            partial.out
+        );
+        assert!(
+            partial.out.contains("not yet") && !partial.out.contains("switch"),
+            "{}",
+            partial.out
+        );
+    }
     let stale = report(&ready(0, 400, "").url, &[]);
     assert!(
         stale.code == 3 && stale.out.contains("evaluated 6m ago"),
@@ -234,6 +239,50 @@ fn several_clusters_have_to_be_chosen_from() {
 }
 
 #[test]
+fn rules_of_another_cluster_prove_nothing_about_this_one() {
+    let report = |west: &[&str]| {
+        let mut mesh = mesh::Mesh::new();
+        for cluster in ["east", "west"] {
+            let labels = format!(
+                "cluster=\"{cluster}\",destination_workload_namespace=\"shop\",destination_workload=\"cart\""
+            );
+            for (name, value) in [
+                ("pods", 1),
+                ("pods_reporting", 1),
+                (
+                    "reporting_since_timestamp_seconds",
+                    mesh.now - 20 * mesh::DAY,
+                ),
+            ] {
+                mesh.series(&format!("plainsight:workload:{name}"), &labels, value);
+            }
+        }
+        let evaluated = ["evidence", "coverage"].map(|group| ("east", group));
+        let now = mesh.now;
+        for (cluster, group) in evaluated
+            .into_iter()
+            .chain(west.iter().map(|group| ("west", *group)))
+        {
+            mesh.series(
+                "plainsight:rules:evaluated_timestamp_seconds",
+                &format!("cluster=\"{cluster}\",group=\"{group}\""),
+                now,
+            );
+        }
+        Prometheus::with(&mesh.openmetrics()).ask(&["report", "--cluster", "west"])
+    };
+    let both = report(&["evidence", "coverage"]);
+    assert_eq!(both.code, 0, "{}{}", both.out, both.err);
+    let one = report(&["evidence"]);
+    assert!(
+        one.code == 3 && one.out.contains("rules are missing: group coverage"),
+        "{}{}",
+        one.out,
+        one.err
+    );
+}
+
+#[test]
 fn peek_reads_files_and_refuses_what_is_no_exposition() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let path = file.path().to_str().unwrap();
@@ -249,7 +298,7 @@ fn peek_reads_files_and_refuses_what_is_no_exposition() {
         answer.out,
         "\
 DESTINATION  PORT  CALLER                 SPEAKS            UNDER STRICT  CONNECTIONS  REQUESTS  LAST SEEN
-shop/orders  9000  ledger,vms (10.0.0.7)  plaintext TCP     BREAKS                  2         -  never
+shop/orders  9000  ledger,vms (10.0.0.7)  plaintext TCP     BREAKS                  2         -  -
 shop/orders  8080  spiffe://a/ns/b/sa/c   mutual TLS, HTTP  works                   5         9  -
 ! 1 of 2 callers would break under STRICT
 "
@@ -260,4 +309,50 @@ shop/orders  8080  spiffe://a/ns/b/sa/c   mutual TLS, HTTP  works               
     std::fs::write(path, "envoy_server_live 1\n").unwrap();
     assert_eq!(plainsight(&["peek", path]).code, 3);
     is_error(&plainsight(&["peek", "/nonexistent"]), "/nonexistent: ");
+}
+
+#[test]
+fn help_and_usage_name_the_command_as_kubectl_calls_it() {
+    use std::os::unix::process::CommandExt as _;
+    let called = |name: &str, argument: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plainsight"))
+            .arg0(name)
+            .arg(argument)
+            .output()
+            .unwrap();
+        String::from_utf8(if output.stdout.is_empty() {
+            output.stderr
+        } else {
+            output.stdout
+        })
+        .unwrap()
+    };
+    for (name, own) in [
+        ("/usr/bin/plainsight", "plainsight"),
+        ("/usr/bin/kubectl-plainsight", "kubectl plainsight"),
+    ] {
+        let help = called(name, "--help");
+        for line in [
+            format!("Usage: {own} [OPTIONS] <COMMAND>"),
+            format!("  {own} report"),
+        ] {
+            assert!(help.contains(&line), "{line} in {help}");
+        }
+        let usage = called(name, "plan");
+        let line = format!("Usage: {own} plan --namespace <NS>");
+        assert!(usage.contains(&line), "{usage}");
+    }
+}
+
+#[test]
+fn a_format_is_refused_before_anything_is_asked() {
+    is_error(&plainsight(&["report", "-o", "junit"]), "only for `gate`");
+    is_error(
+        &plainsight(&["gate", "-f", "/nonexistent", "-o", "html"]),
+        "only for `report`",
+    );
+    is_error(
+        &report("http://127.0.0.1:1", &["--header", "a b: c"]),
+        "--header: not a name and value of HTTP, got: a b: c",
+    );
 }

@@ -13,10 +13,9 @@ use crate::model::cluster::Cluster;
 use crate::model::evidence::Evidence;
 use crate::model::facts::{Workload, workloads};
 use crate::model::mode::Policies;
-use crate::model::span::{Length, MEMORY, rough};
+use crate::model::span::{Length, rough};
 use crate::output::document::Basis;
 use crate::source::prometheus::Prometheus;
-use crate::source::queries_verify::aftermath;
 use crate::source::snapshot::Snapshot;
 use crate::source::{files, kubernetes, queries};
 
@@ -50,25 +49,12 @@ pub struct Context {
 impl Context {
     /// Reads a snapshot, or Prometheus and the cluster.
     pub fn load(common: &Common, files: &Files, needs: &Needs<'_>) -> Result<Context, Error> {
-        if common.window > MEMORY {
-            return Err(Error::Usage(format!(
-                "--window: the rules remember {MEMORY}, got: {}",
-                common.window
-            )));
-        }
         let mut snapshot = match &common.from {
             Some(path) => from_snapshot(common, path, needs)?,
             None => live(common, needs)?,
         };
-        if !files.file.is_empty() {
-            let root = common
-                .kubernetes
-                .root_namespace
-                .as_ref()
-                .unwrap_or(&common.kubernetes.istio_namespace);
-            snapshot.cluster = Some(files::cluster(&files.file, root)?);
-        } else if common.from.is_none() {
-            snapshot.cluster = kubernetes::read(&common.kubernetes)?;
+        if common.from.is_none() || !files.file.is_empty() {
+            snapshot.cluster = cluster(common, files)?;
         }
         let Snapshot {
             mut evidence,
@@ -168,6 +154,14 @@ impl Context {
     }
 }
 
+/// The cluster in files, or else through the API.
+pub fn cluster(common: &Common, files: &Files) -> Result<Option<Cluster>, Error> {
+    if files.file.is_empty() {
+        return kubernetes::read(&common.kubernetes);
+    }
+    files::cluster(&files.file, common.kubernetes.assumed_root()).map(Some)
+}
+
 /// Prometheus's part of a snapshot, read now.
 pub fn live(common: &Common, needs: &Needs<'_>) -> Result<Snapshot, Error> {
     let prometheus = Prometheus::new(&common.prometheus, common.verbose)?;
@@ -176,7 +170,7 @@ pub fn live(common: &Common, needs: &Needs<'_>) -> Result<Snapshot, Error> {
         queries::active_hours(&prometheus, &mut evidence, needs.namespaces, common.window)?;
     }
     let aftermath = match needs.since {
-        Some(since) => Some(aftermath(
+        Some(since) => Some(queries::aftermath(
             &prometheus,
             &mut evidence,
             needs.namespaces,

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::context::{Context, Needs};
 use crate::args::{Common, Files};
-use crate::decide::gate::{Change, changes};
+use crate::decide::gate::{Change, changes, doubts};
 use crate::model::evidence::Caller;
 use crate::model::mode::{PeerAuthentication, Policies};
 use crate::model::span::ago;
@@ -34,6 +34,8 @@ pub struct GateResult<'a> {
     changes: Vec<ChangeRow<'a>>,
     /// Reasons that concern no single workload.
     reasons: Vec<String>,
+    /// Policies that `-n` leaves out of the answer.
+    skipped: Vec<String>,
     #[serde(skip)]
     files: Vec<PathBuf>,
 }
@@ -72,7 +74,12 @@ pub fn run(
     current: &[PathBuf],
     out: &mut dyn Write,
 ) -> Result<Exit, Error> {
-    let applied = manifests::policies(files)?;
+    // A single -n is also the namespace of policies that name none, as for kubectl.
+    let default = match namespaces {
+        [one] => Some(one.as_str()),
+        _ => None,
+    };
+    let applied = manifests::policies(files, default)?;
     if applied.is_empty() {
         return Err(Error::Usage(
             "gate: no PeerAuthentication in the files".into(),
@@ -88,12 +95,7 @@ pub fn run(
             ..Needs::default()
         },
     )?;
-    let root = common
-        .kubernetes
-        .root_namespace
-        .as_ref()
-        .unwrap_or(&common.kubernetes.istio_namespace);
-    let none = Policies::new(root, Vec::new());
+    let none = Policies::new(common.kubernetes.assumed_root(), Vec::new());
     let after = context.policies.as_ref().unwrap_or(&none).with(&applied);
     let found = changes(
         context.workloads(),
@@ -107,9 +109,18 @@ pub fn run(
     } else {
         Exit::NotProven
     };
-    for reason in unknown_targets(&applied, &after, &context) {
+    let (asked, skipped): (Vec<_>, Vec<_>) = applied.iter().cloned().partition(|policy| {
+        context.concerns(&policy.namespace) || policy.namespace == after.root_namespace
+    });
+    for doubt in doubts(
+        &asked,
+        context.policies.as_ref(),
+        &context.workloads(),
+        context.cluster.as_ref(),
+        &after.root_namespace,
+    ) {
         exit = exit.and(Exit::NotProven);
-        reasons.push(reason);
+        reasons.push(doubt);
     }
     exit = found.iter().map(Change::exit).fold(exit, Exit::and);
     let result = GateResult {
@@ -123,6 +134,7 @@ pub fn run(
             .map(|change| change_row(change, &context))
             .collect(),
         reasons,
+        skipped: skipped.iter().map(PeerAuthentication::id).collect(),
         files: files.to_vec(),
     };
     match common.format()? {
@@ -146,46 +158,6 @@ pub fn run(
         _ => super::show(&result, common, out)?,
     }
     Ok(exit)
-}
-
-/// A namespace without any known workload is not proven.
-fn unknown_targets(
-    applied: &[PeerAuthentication],
-    after: &Policies,
-    context: &Context,
-) -> Vec<String> {
-    let known: BTreeSet<String> = context
-        .workloads()
-        .iter()
-        .map(|workload| workload.namespace.to_owned())
-        .collect();
-    let pods = context
-        .cluster
-        .as_ref()
-        .and_then(|cluster| cluster.pods.as_ref());
-    let mut reasons = Vec::new();
-    for policy in applied {
-        let mesh = policy.namespace == after.root_namespace;
-        if mesh && known.is_empty()
-            || !mesh && context.concerns(&policy.namespace) && !known.contains(&policy.namespace)
-        {
-            // The cluster's own list of pods shows no sidecar there.
-            let nobody = !mesh
-                && pods.is_some_and(|pods| {
-                    !pods
-                        .iter()
-                        .any(|pod| pod.namespace == policy.namespace && pod.sidecar)
-                });
-            if !nobody {
-                reasons.push(format!(
-                    "{}: no workload with a sidecar is known in namespace {}",
-                    policy.id(),
-                    policy.namespace
-                ));
-            }
-        }
-    }
-    reasons
 }
 
 fn change_row<'a>(change: &Change<'a>, context: &Context) -> ChangeRow<'a> {
@@ -356,6 +328,12 @@ impl Answer for GateResult<'_> {
                     row.namespace, row.workload
                 ));
             }
+        }
+        if !self.skipped.is_empty() {
+            remarks.push(format!(
+                "not looked at, because of -n: {}",
+                self.skipped.join(", ")
+            ));
         }
         remarks.push(match (self.passed, self.changes.is_empty()) {
             (true, true) => "passed: nothing becomes stricter".into(),

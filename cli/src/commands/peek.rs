@@ -285,10 +285,9 @@ impl Answer for Callers {
                 "exempt" => ("exempt", Tone::Fair),
                 _ => ("BREAKS", Tone::Bad),
             };
-            let seen = if row.strict == "allow" {
-                "-".into()
-            } else {
-                ago(row.last_seen, self.now)
+            let seen = match row.last_seen {
+                None => "-".into(),
+                some => ago(some, self.now),
             };
             let mut fields: Vec<Field> = vec![
                 row.destination.as_str().into(),

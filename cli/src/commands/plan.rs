@@ -97,6 +97,11 @@ pub fn run(
     let (Some(policies), Some(pods)) = (&context.policies, pods) else {
         return Err(Error::Usage("plan: needs the cluster, or its policies and pods in files (-f): modes and selectors come from there".into()));
     };
+    if namespace == policies.root_namespace {
+        return Err(Error::Usage(format!(
+            "plan: {namespace} is the root namespace: its policy is the whole mesh's, and a plan never touches it"
+        )));
+    }
     let answers = namespaces(context.workloads(), Some(policies), &context.question);
     let Some(answer) = answers.first() else {
         return Ok(nothing(namespace, &context));

@@ -3,10 +3,9 @@
 use std::io::Write;
 use std::path::Path;
 
-use super::context::{Needs, live};
+use super::context::{Needs, cluster, live};
 use crate::args::{Common, Files, Scope};
-use crate::model::span::{Length, MEMORY};
-use crate::source::{files as manifests, kubernetes};
+use crate::model::span::Length;
 use crate::{Error, Exit};
 
 /// Runs the command.
@@ -27,12 +26,6 @@ pub fn run(
             "snapshot: cannot be taken --from a snapshot".into(),
         ));
     }
-    if common.window > MEMORY {
-        return Err(Error::Usage(format!(
-            "--window: the rules remember {MEMORY}, got: {}",
-            common.window
-        )));
-    }
     // How often each caller came is a question for chosen namespaces: for a whole mesh it would load Prometheus for minutes.
     let needs = Needs {
         namespaces: &scope.namespace,
@@ -40,16 +33,7 @@ pub fn run(
         since: Some(since),
     };
     let mut snapshot = live(common, &needs)?;
-    snapshot.cluster = if files.file.is_empty() {
-        kubernetes::read(&common.kubernetes)?
-    } else {
-        let root = common
-            .kubernetes
-            .root_namespace
-            .as_ref()
-            .unwrap_or(&common.kubernetes.istio_namespace);
-        Some(manifests::cluster(&files.file, root)?)
-    };
+    snapshot.cluster = cluster(common, files)?;
     let path = Path::new(&common.output);
     snapshot.write(path)?;
     if !common.quiet {

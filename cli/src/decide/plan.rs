@@ -1,14 +1,17 @@
 //! Policies for what is ready. A plan never weakens anything, and checks itself before it is printed.
 
+mod check;
+mod steps;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::decide::gate::ports_of;
+use self::check::check;
+use self::steps::{create, merge, whole_namespace};
 use crate::decide::readiness::{Decision, NamespaceAnswer, WorkloadAnswer};
 use crate::exit::Exit;
 use crate::model::cluster::Pod;
 use crate::model::evidence::Caller;
 use crate::model::mode::{Effective, Labels, Mode, PeerAuthentication, Policies};
-use crate::model::selector::selector;
 
 /// One policy to apply.
 #[derive(Debug, Clone)]
@@ -75,6 +78,13 @@ struct Candidate<'a, 'b> {
     labels: &'b [Labels],
 }
 
+/// A workload that an existing policy governs.
+struct Member<'a, 'b> {
+    answer: &'b WorkloadAnswer<'a>,
+    /// All of its pods, not some of them.
+    whole: bool,
+}
+
 /// The plan for one namespace, or why there can be none.
 pub fn plan(
     answer: &NamespaceAnswer<'_>,
@@ -90,7 +100,7 @@ pub fn plan(
     }
     let mut plan = Plan::default();
     let mut alone: Vec<Candidate<'_, '_>> = Vec::new();
-    let mut shared: BTreeMap<String, Vec<&WorkloadAnswer<'_>>> = BTreeMap::new();
+    let mut shared: BTreeMap<String, Vec<Member<'_, '_>>> = BTreeMap::new();
     for workload in &answer.workloads {
         let governing: Option<BTreeSet<Option<String>>> =
             workload.workload.labels.as_ref().map(|sets| {
@@ -105,8 +115,11 @@ pub fn plan(
         let one = governing
             .as_ref()
             .and_then(|ids| if ids.len() == 1 { ids.first() } else { None });
-        if let Some(Some(id)) = one {
-            shared.entry(id.clone()).or_default().push(workload);
+        for id in governing.iter().flatten().flatten() {
+            shared.entry(id.clone()).or_default().push(Member {
+                answer: workload,
+                whole: one.is_some(),
+            });
         }
         if workload.decision == Decision::Done {
             continue;
@@ -145,7 +158,7 @@ pub fn plan(
     for (id, members) in shared {
         if members
             .iter()
-            .all(|member| member.decision == Decision::Done)
+            .all(|member| member.answer.decision == Decision::Done)
         {
             continue;
         }
@@ -153,11 +166,11 @@ pub fn plan(
             continue;
         };
         if let Err(reason) = merge(&mut plan, policy, &members, max_exempt) {
-            let ready = members
-                .iter()
-                .filter(|member| !matches!(member.decision, Decision::Done | Decision::NotYet));
+            let ready = members.iter().filter(|member| {
+                member.whole && !matches!(member.answer.decision, Decision::Done | Decision::NotYet)
+            });
             plan.left_out.extend(ready.map(|member| LeftOut {
-                workload: member.workload.name.into(),
+                workload: member.answer.workload.name.into(),
                 reason: reason.clone(),
                 exit: Exit::Callers,
             }));
@@ -216,240 +229,4 @@ fn exemptions(answer: &WorkloadAnswer<'_>) -> Vec<Exemption> {
             callers,
         })
         .collect()
-}
-
-/// Changes the policy that governs the workloads already: a younger one would have no effect.
-fn merge(
-    plan: &mut Plan,
-    policy: &PeerAuthentication,
-    members: &[&WorkloadAnswer<'_>],
-    max_exempt: usize,
-) -> Result<(), String> {
-    if let Some(waiting) = members
-        .iter()
-        .find(|member| member.decision == Decision::NotYet)
-    {
-        return Err(format!(
-            "policy {} also governs {}, which is not ready",
-            policy.id(),
-            waiting.workload.name
-        ));
-    }
-    let mut merged = policy.clone();
-    let mut rollback = policy.clone();
-    let before = members
-        .iter()
-        .find_map(|member| member.mode.as_ref())
-        .ok_or("its mode is unknown")?;
-    merged.mode = Some(Mode::Strict);
-    rollback.mode = Some(before.mode);
-    for (port, own) in &policy.ports {
-        // UNSET follows the workload's mode: said outright in both directions.
-        merged
-            .ports
-            .insert(*port, Some(own.unwrap_or(Mode::Strict)));
-        rollback
-            .ports
-            .insert(*port, Some(own.unwrap_or(before.mode)));
-    }
-    let mut needed = Vec::new();
-    for member in members
-        .iter()
-        .filter(|member| member.decision != Decision::Done)
-    {
-        needed.extend(exemptions(member));
-    }
-    for exemption in &needed {
-        let today = before.port(exemption.port);
-        if today != Mode::Strict {
-            merged.ports.insert(exemption.port, Some(today));
-            rollback.ports.insert(exemption.port, Some(today));
-        }
-    }
-    let open: BTreeSet<u16> = needed.iter().map(|exemption| exemption.port).collect();
-    if open.len() > max_exempt {
-        return Err(format!(
-            "policy {} governs several workloads: together they need {} open ports",
-            policy.id(),
-            open.len()
-        ));
-    }
-    plan.exemptions.extend(needed);
-    let workloads = members
-        .iter()
-        .map(|member| member.workload.name.to_owned())
-        .collect();
-    plan.steps.push(Step {
-        policy: merged,
-        rollback,
-        merged: true,
-        workloads,
-    });
-    Ok(())
-}
-
-/// A new policy with a selector of its own.
-fn create(plan: &mut Plan, candidate: &Candidate<'_, '_>, policies: &Policies, pods: &[Pod]) {
-    let (namespace, workload) = (
-        candidate.answer.workload.namespace,
-        candidate.answer.workload.name,
-    );
-    let selector = selector(namespace, workload, pods);
-    let Some(selector) = selector.filter(|found| {
-        candidate.labels.iter().all(|labels| {
-            found
-                .iter()
-                .all(|(key, value)| labels.get(key) == Some(value))
-        })
-    }) else {
-        plan.left_out.push(LeftOut {
-            workload: workload.into(),
-            reason: "no set of its pods' labels selects it alone".into(),
-            exit: Exit::NotProven,
-        });
-        return;
-    };
-    let needed = exemptions(candidate.answer);
-    let ports = needed
-        .iter()
-        .map(|exemption| (exemption.port, Some(candidate.mode.port(exemption.port))))
-        .collect();
-    let policy = PeerAuthentication {
-        namespace: namespace.into(),
-        name: free_name(policies, namespace, &format!("plainsight-{workload}")),
-        created: None,
-        selector,
-        mode: Some(Mode::Strict),
-        ports,
-        labels: Labels::new(),
-        annotations: Labels::new(),
-    };
-    // The exceptions are named in the rollback too: a client-side apply then removes nothing.
-    let rollback = PeerAuthentication {
-        mode: Some(candidate.mode.mode),
-        ..policy.clone()
-    };
-    plan.exemptions.extend(needed);
-    plan.steps.push(Step {
-        policy,
-        rollback,
-        merged: false,
-        workloads: vec![workload.into()],
-    });
-}
-
-/// The last step: pods that no selector matches, and those to come.
-fn whole_namespace(namespace: &str, policies: &Policies) -> Step {
-    let before = policies.namespace_mode(namespace);
-    let (policy, merged) = match policies.of_namespace(namespace) {
-        Some(policy) => (policy.clone(), true),
-        None => {
-            let name = free_name(policies, namespace, "default");
-            let (selector, ports, labels, annotations) = Default::default();
-            (
-                PeerAuthentication {
-                    namespace: namespace.into(),
-                    name,
-                    created: None,
-                    selector,
-                    mode: None,
-                    ports,
-                    labels,
-                    annotations,
-                },
-                false,
-            )
-        }
-    };
-    Step {
-        rollback: PeerAuthentication {
-            mode: Some(before),
-            ..policy.clone()
-        },
-        policy: PeerAuthentication {
-            mode: Some(Mode::Strict),
-            ..policy
-        },
-        merged,
-        workloads: Vec::new(),
-    }
-}
-
-fn free_name(policies: &Policies, namespace: &str, wanted: &str) -> String {
-    let taken = |name: &str| {
-        policies
-            .items()
-            .iter()
-            .any(|item| item.namespace == namespace && item.name == name)
-    };
-    let mut name = wanted.to_owned();
-    while taken(&name) {
-        name.push_str("-strict");
-    }
-    name
-}
-
-/// Applies the plan step by step, on paper: nothing may become weaker, nothing may close on a caller or without proof,
-/// and the rollback must restore every mode.
-fn check(plan: &Plan, answer: &NamespaceAnswer<'_>, policies: &Policies) -> Result<(), String> {
-    let steps: Vec<PeerAuthentication> =
-        plan.steps.iter().map(|step| step.policy.clone()).collect();
-    let back: Vec<PeerAuthentication> = plan
-        .steps
-        .iter()
-        .rev()
-        .map(|step| step.rollback.clone())
-        .collect();
-    for workload in &answer.workloads {
-        let name = workload.workload.name;
-        let Some(before) = &workload.mode else {
-            continue;
-        };
-        let mut previous = before.clone();
-        for count in 1..=steps.len() {
-            let after = policies.with(steps.get(..count).unwrap_or_default());
-            let after = workload
-                .workload
-                .mode(&after)
-                .ok_or_else(|| format!("{name}: its mode became unknown"))?;
-            for port in ports_of(&[before, &previous, &after]) {
-                if after.port(port) < previous.port(port) {
-                    return Err(format!(
-                        "{name}: port {port} would become weaker: {before} -> {after}"
-                    ));
-                }
-            }
-            let closes =
-                |port: u16| after.port(port) == Mode::Strict && before.port(port) != Mode::Strict;
-            if ports_of(&[before, &after]).into_iter().any(closes) && !workload.unproven.is_empty()
-            {
-                return Err(format!("{name}: would become stricter without proof"));
-            }
-            if let Some(caller) = workload
-                .blocking
-                .iter()
-                .chain(&workload.exempt)
-                .find(|caller| closes(caller.destination_port))
-            {
-                return Err(format!(
-                    "{name}: would refuse {} on port {}",
-                    caller.name, caller.destination_port
-                ));
-            }
-            previous = after;
-        }
-        let restored = workload
-            .workload
-            .mode(&policies.with(&steps).with(&back))
-            .ok_or_else(|| format!("{name}: no rollback"))?;
-        if let Some(port) = ports_of(&[before, &restored])
-            .into_iter()
-            .find(|port| restored.port(*port) != before.port(*port))
-        {
-            return Err(format!(
-                "{name}: the rollback leaves port {port} changed: {before} -> {restored}"
-            ));
-        }
-    }
-    Ok(())
 }

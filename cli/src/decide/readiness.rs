@@ -44,10 +44,14 @@ pub struct Question {
 }
 
 impl Question {
+    /// The caller is of the kind that counts.
+    pub fn concerns(&self, caller: &Caller) -> bool {
+        self.counted == Counted::All || caller.traffic == Traffic::App
+    }
+
     /// The caller was seen within the window and is of the kind that counts.
     pub fn counts(&self, caller: &Caller) -> bool {
-        let relevant = self.counted == Counted::All || caller.traffic == Traffic::App;
-        relevant && caller.last_seen > self.window.before(self.now)
+        self.concerns(caller) && caller.last_seen > self.window.before(self.now)
     }
 
     /// Why the workload's evidence proves nothing; empty when it does. Like `plainsight:workload:proven`: the time since
@@ -183,7 +187,10 @@ pub fn workload<'a>(
     policies: Option<&Policies>,
     question: &Question,
 ) -> WorkloadAnswer<'a> {
-    let mode = policies.and_then(|policies| workload.mode(policies));
+    let contested = policies.and_then(|policies| workload.contested(policies));
+    let mode = policies
+        .filter(|_| contested.is_none())
+        .and_then(|policies| workload.mode(policies));
     let open = |port| {
         mode.as_ref()
             .is_none_or(|mode| mode.port(port) != Mode::Strict)
@@ -194,7 +201,8 @@ pub fn workload<'a>(
         .partition(|caller| {
             caller.strict == Strict::Exempt || exempt_now(&workload, caller.destination_port)
         });
-    let unproven = question.unproven(&workload.coverage);
+    let mut unproven = question.unproven(&workload.coverage);
+    unproven.extend(contested);
     let mut answer = WorkloadAnswer {
         workload,
         mode,

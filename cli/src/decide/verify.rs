@@ -1,15 +1,20 @@
 //! After a switch: who fell silent, who is turned away, does mutual TLS flow?
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::decide::readiness::Question;
 use crate::exit::Exit;
-use crate::model::aftermath::{Aftermath, Flow, TurnedAway};
+use crate::model::aftermath::{Aftermath, Flow, RATE_SECONDS, TurnedAway};
 use crate::model::evidence::{Caller, Strict};
 use crate::model::facts::Workload;
 use crate::model::mode::{Mode, Policies};
-use crate::model::span::Length;
+use crate::model::span::{Length, rough};
+
+/// Time for one evaluation of the rules beyond [`RATE_SECONDS`].
+const MIN_SECONDS: i64 = 180;
 
 /// What became of a caller without mutual TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
@@ -78,22 +83,31 @@ pub fn verify<'a>(
         unproven: question.problems.clone(),
     };
     for workload in workloads {
-        let mode = policies.and_then(|policies| workload.mode(policies));
+        let mode = policies
+            .filter(|policies| workload.contested(policies).is_none())
+            .and_then(|policies| workload.mode(policies));
         let name = format!("{}/{}", workload.namespace, workload.name);
         match &mode {
             Some(mode) if mode.mode != Mode::Strict => {
                 found.not_strict.push(format!("{name}: {mode}"))
             }
-            _ => {}
+            Some(_) => {}
+            None => found.unproven.push(format!(
+                "{name}: its mode is unknown, so whether it was switched at all"
+            )),
         }
-        if workload.coverage.reporting_since.is_none() {
-            found.unproven.push(format!("{name}: not all pods report"));
+        match workload.coverage.reporting_since {
+            None => found.unproven.push(format!("{name}: not all pods report")),
+            Some(since) if since > shortly => found.unproven.push(format!(
+                "{name}: its pods report for {} only: callers from before the switch are unknown",
+                rough(since, question.now)
+            )),
+            Some(_) => {}
         }
-        for caller in workload
-            .callers
-            .iter()
-            .filter(|caller| question.counts(caller))
-        {
+        // A window shorter than the time compared must hide nobody.
+        for caller in workload.callers.iter().filter(|caller| {
+            question.counts(caller) || question.concerns(caller) && caller.last_seen > shortly
+        }) {
             // A port that a policy keeps open, or that is exempt where modes are unknown, is open by choice.
             let open = mode
                 .as_ref()
@@ -127,10 +141,27 @@ pub fn verify<'a>(
             found.stopped.push(flow);
         }
     }
-    if found.flowing == 0 && found.stopped.is_empty() {
-        found
-            .unproven
-            .push("no mutual TLS was seen, neither before the switch nor since".into());
+    if aftermath.since_seconds < RATE_SECONDS + MIN_SECONDS {
+        found.unproven.push(format!(
+            "too soon: the rates look back {}m; ask again {}m after the switch",
+            RATE_SECONDS / 60,
+            (RATE_SECONDS + MIN_SECONDS) / 60
+        ));
+    }
+    let namespaces: BTreeSet<&str> = workloads
+        .iter()
+        .map(|workload| workload.namespace)
+        .collect();
+    for namespace in namespaces {
+        let mut own = aftermath
+            .flows
+            .iter()
+            .filter(|flow| flow.namespace == namespace);
+        if !own.any(|flow| flow.before > 0.0 || flow.after > 0.0) {
+            found.unproven.push(format!(
+                "{namespace}: no mutual TLS was seen, neither before the switch nor since"
+            ));
+        }
     }
     if workloads.is_empty() {
         found

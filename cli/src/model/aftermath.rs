@@ -3,6 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+/// How far the rules' rates look back: `rate5m`.
+pub const RATE_SECONDS: i64 = 300;
+
 /// Mutual TLS to one port, per second, averaged.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

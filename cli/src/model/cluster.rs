@@ -105,6 +105,9 @@ pub struct Cluster {
     pub services: Option<Vec<Service>>,
     /// DestinationRules with TLS settings.
     pub destination_rules: Option<Vec<DestinationRule>>,
+    /// Every policy and pod of the cluster is in here. Files may hold any part of it, so what they lack may still exist.
+    #[serde(default)]
+    pub complete: bool,
     /// What could not be read, and what follows.
     pub notes: Vec<String>,
 }

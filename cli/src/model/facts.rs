@@ -23,20 +23,35 @@ pub struct Workload<'a> {
 }
 
 impl Workload<'_> {
-    /// Its mode under the given policies. Unknown labels and a policy with a selector: unknown.
+    /// The weakest mode of its pods. Unknown labels and a policy with a selector: unknown.
     pub fn mode(&self, policies: &Policies) -> Option<Effective> {
+        let modes = self.modes(policies)?.into_iter();
+        modes.reduce(|one, other| one.weakest(&other))
+    }
+
+    /// The mode of each label set of its pods, in the order of `labels`; one for all where labels make no difference.
+    pub fn modes(&self, policies: &Policies) -> Option<Vec<Effective>> {
         match &self.labels {
-            Some(sets) => {
-                let modes = sets
-                    .iter()
-                    .map(|labels| policies.effective(self.namespace, labels));
-                modes.reduce(|one, other| one.weakest(&other))
-            }
+            Some(sets) => Some(
+                sets.iter()
+                    .map(|labels| policies.effective(self.namespace, labels))
+                    .collect(),
+            ),
             None if policies.has_selectors(self.namespace) => None,
-            None => Some(Effective {
+            None => Some(vec![Effective {
                 mode: policies.namespace_mode(self.namespace),
                 ports: BTreeMap::new(),
-            }),
+            }]),
+        }
+    }
+
+    /// Why the policies do not decide its mode: see [`Policies::contested`].
+    pub fn contested(&self, policies: &Policies) -> Option<String> {
+        match &self.labels {
+            Some(sets) => sets
+                .iter()
+                .find_map(|labels| policies.contested(self.namespace, Some(labels))),
+            None => policies.contested(self.namespace, None),
         }
     }
 

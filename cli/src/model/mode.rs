@@ -213,6 +213,41 @@ impl Policies {
                 .any(|item| item.namespace == namespace && item.has_selector())
     }
 
+    /// Two policies of one level of which the older counts, and neither of which has a creation time: their order is
+    /// decided when they are applied.
+    pub fn contested(&self, namespace: &str, labels: Option<&Labels>) -> Option<String> {
+        let level = |matches: &dyn Fn(&PeerAuthentication) -> bool| {
+            let mut items = self.items.iter().filter(|item| matches(item));
+            (items.next(), items.next())
+        };
+        let workload = level(&|item| {
+            item.namespace == namespace
+                && namespace != self.root_namespace
+                && item.has_selector()
+                && labels.is_some_and(|labels| item.selects(labels))
+        });
+        let own = level(&|item| item.namespace == namespace && !item.has_selector());
+        let root = level(&|item| item.namespace == self.root_namespace && !item.has_selector());
+        for (first, second) in [workload, own, root] {
+            let Some(first) = first else { continue };
+            if let Some(second) = second
+                && first.created.is_none()
+                && second.created.is_none()
+                && (first.mode, &first.ports) != (second.mode, &second.ports)
+            {
+                return Some(format!(
+                    "policies {} and {} compete, and neither has a creation time: only the older one counts",
+                    first.id(),
+                    second.id()
+                ));
+            }
+            if first.mode.is_some() {
+                return None;
+            }
+        }
+        None
+    }
+
     /// The mode of pods that no policy with a selector matches.
     pub fn namespace_mode(&self, namespace: &str) -> Mode {
         let own = self.of_namespace(namespace).and_then(|policy| policy.mode);

@@ -5,15 +5,23 @@ use super::mode::Labels;
 
 /// Labels that differ between pods or revisions of one workload, or belong to a controller.
 const VOLATILE: [&str; 8] = [
-    "pod-template-hash",
-    "controller-revision-hash",
     "pod-template-generation",
     "statefulset.kubernetes.io/pod-name",
     "apps.kubernetes.io/pod-index",
     "service.istio.io/canonical-revision",
+    "istio.io/rev",
+    "sidecar.istio.io/inject",
     "helm.sh/chart",
     "app.kubernetes.io/managed-by",
 ];
+
+/// `pod-template-hash`, `controller-revision-hash`, Argo's `rollouts-pod-template-hash`; zones come from the node.
+fn is_volatile(key: &str) -> bool {
+    VOLATILE.contains(&key)
+        || key.ends_with("-hash")
+        || key.starts_with("topology.")
+        || key.starts_with("security.istio.io/")
+}
 
 /// Labels that name a workload, best first; any other stable label comes after them, versions last.
 const PREFERRED: [&str; 4] = [
@@ -50,12 +58,8 @@ pub fn selector(namespace: &str, workload: &str, pods: &[Pod]) -> Option<Labels>
         .filter(|pod| pod.workload != workload)
         .collect();
     let common = common_labels(own.into_iter());
-    let mut candidates: Vec<(&String, &String)> = common
-        .iter()
-        .filter(|(key, _)| {
-            !VOLATILE.contains(&key.as_str()) && !key.starts_with("security.istio.io/")
-        })
-        .collect();
+    let mut candidates: Vec<(&String, &String)> =
+        common.iter().filter(|(key, _)| !is_volatile(key)).collect();
     candidates.sort_by_key(|(key, _)| {
         let preferred = PREFERRED
             .iter()
@@ -63,12 +67,17 @@ pub fn selector(namespace: &str, workload: &str, pods: &[Pod]) -> Option<Labels>
             .unwrap_or(PREFERRED.len());
         (VERSIONS.contains(&key.as_str()), preferred, key.len())
     });
+    // A version alone names no workload: the next one with the same version would be selected too.
     let unique = |chosen: &[(&String, &String)]| {
-        !others.iter().any(|pod| {
-            chosen
-                .iter()
-                .all(|(key, value)| pod.labels.get(*key) == Some(*value))
-        })
+        let named = chosen
+            .iter()
+            .any(|(key, _)| !VERSIONS.contains(&key.as_str()));
+        named
+            && !others.iter().any(|pod| {
+                chosen
+                    .iter()
+                    .all(|(key, value)| pod.labels.get(*key) == Some(*value))
+            })
     };
     (1..=MAX_LABELS)
         .find_map(|size| combination(&candidates, size, &mut Vec::new(), &unique))
@@ -168,10 +177,27 @@ mod tests {
             pod("cart-v2", "b", &[("app", "cart"), ("version", "v2")]),
             pod("web", "c", &[("app", "web"), ("version", "v1")]),
         ];
-        assert_eq!(
-            keys(selector("shop", "cart-v1", &pods)),
-            Some(vec!["app".into(), "version".into()])
-        );
+        for pods in [&pods[..], &pods[..2]] {
+            assert_eq!(
+                keys(selector("shop", "cart-v1", pods)),
+                Some(vec!["app".into(), "version".into()])
+            );
+        }
+    }
+
+    #[test]
+    fn labels_that_change_with_a_rollout_or_a_node_select_nothing() {
+        for key in [
+            "rollouts-pod-template-hash",
+            "istio.io/rev",
+            "topology.kubernetes.io/zone",
+        ] {
+            let pods = [
+                pod("a", "a", &[("app", "x"), (key, "1")]),
+                pod("b", "b", &[("app", "x"), (key, "2")]),
+            ];
+            assert_eq!(selector("shop", "a", &pods), None, "{key}");
+        }
     }
 
     #[test]

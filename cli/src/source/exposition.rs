@@ -1,7 +1,7 @@
 //! One sidecar's own metrics, from `/stats/prometheus`: with packed tags, or with the labels already unpacked.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::{IsTerminal as _, Read as _};
 
 use percent_encoding::percent_decode_str;
 
@@ -40,6 +40,11 @@ pub fn read(from: &str, timeout: std::time::Duration) -> Result<String, Error> {
             .map_err(|error| Error::file(from, error));
     }
     let mut bytes = Vec::new();
+    if from == "-" && std::io::stdin().is_terminal() {
+        return Err(Error::Usage(
+            "peek: nothing on standard input: give a file or a URL, or pipe /stats/prometheus into it".into(),
+        ));
+    }
     let result = if from == "-" {
         std::io::stdin().lock().read_to_end(&mut bytes)
     } else {

@@ -11,13 +11,25 @@ use crate::Error;
 use crate::model::cluster::Cluster;
 use crate::model::mode::PeerAuthentication;
 
-/// The PeerAuthentications in the files, in order. Every document has to be readable.
-pub fn policies(paths: &[PathBuf]) -> Result<Vec<PeerAuthentication>, Error> {
-    Ok(cluster(paths, "istio-system")?.policies)
+/// The PeerAuthentications in the files, in order. Every document has to be readable. `namespace` is that of policies
+/// that name none.
+pub fn policies(
+    paths: &[PathBuf],
+    namespace: Option<&str>,
+) -> Result<Vec<PeerAuthentication>, Error> {
+    Ok(read(paths, "istio-system", namespace)?.policies)
 }
 
 /// A cluster as far as the files describe it.
 pub fn cluster(paths: &[PathBuf], root_namespace: &str) -> Result<Cluster, Error> {
+    read(paths, root_namespace, None)
+}
+
+fn read(
+    paths: &[PathBuf],
+    root_namespace: &str,
+    namespace: Option<&str>,
+) -> Result<Cluster, Error> {
     let mut cluster = Cluster {
         source: paths
             .iter()
@@ -30,11 +42,12 @@ pub fn cluster(paths: &[PathBuf], root_namespace: &str) -> Result<Cluster, Error
         namespaces: None,
         services: None,
         destination_rules: None,
+        complete: false,
         notes: Vec::new(),
     };
     for path in expand(paths)? {
         for (index, document) in documents(&path)?.into_iter().enumerate() {
-            add(&mut cluster, document).map_err(|problem| {
+            add(&mut cluster, document, namespace).map_err(|problem| {
                 Error::file(
                     path.display(),
                     format_args!("document {}: {problem}", index + 1),
@@ -94,7 +107,7 @@ fn documents(path: &Path) -> Result<Vec<Value>, Error> {
     })
 }
 
-fn add(cluster: &mut Cluster, document: Value) -> Result<(), String> {
+fn add(cluster: &mut Cluster, document: Value, namespace: Option<&str>) -> Result<(), String> {
     let kind = match document.get("kind") {
         Some(Value::String(kind)) => kind.clone(),
         Some(other) => return Err(format!("kind: expected a string, got: {other}")),
@@ -122,11 +135,13 @@ fn add(cluster: &mut Cluster, document: Value) -> Result<(), String> {
                 return Err("items: expected a list".into());
             };
             for (index, item) in items.into_iter().enumerate() {
-                add(cluster, item).map_err(|problem| format!("items[{index}]: {problem}"))?;
+                add(cluster, item, namespace)
+                    .map_err(|problem| format!("items[{index}]: {problem}"))?;
             }
         }
         "PeerAuthentication" => {
-            let metadata = metadata(&document)?;
+            let mut metadata = metadata(&document)?;
+            metadata.namespace = metadata.namespace.or_else(|| namespace.map(str::to_owned));
             let policy = objects::peer_authentication(&metadata, &document).map_err(|problem| {
                 format!(
                     "PeerAuthentication {}: {problem}",
@@ -179,29 +194,37 @@ mod tests {
     #[test]
     fn all_documents_are_read() {
         let (_folder, paths) = file(&format!(
-            "{GOOD}---\nkind: ConfigMap\n---\nkind: List\nitems:\n- kind: PeerAuthentication\n  metadata: {{name: b}}\n"
+            "{GOOD}---\nkind: ConfigMap\n---\nkind: List\nitems:\n- kind: PeerAuthentication\n  metadata: {{name: b, namespace: hr}}\n"
         ));
-        let policies = policies(&paths).unwrap();
+        let policies = policies(&paths, None).unwrap();
         assert_eq!(policies.len(), 2);
         assert_eq!(
             policies[0].ports.keys().copied().collect::<Vec<_>>(),
             [9000]
         );
-        assert_eq!(policies[1].namespace, "default");
+        assert_eq!(policies[1].namespace, "hr");
+    }
+
+    #[test]
+    fn a_policy_without_a_namespace_takes_the_one_given_or_is_an_error() {
+        let (_folder, paths) = file("kind: PeerAuthentication\nmetadata: {name: a}\n");
+        let error = policies(&paths, None).unwrap_err().to_string();
+        assert!(error.contains("metadata.namespace: missing"), "{error}");
+        assert_eq!(policies(&paths, Some("shop")).unwrap()[0].namespace, "shop");
     }
 
     #[test]
     fn one_broken_document_of_two_is_an_error_with_its_place() {
         let (_folder, paths) = file(&format!(
-            "{GOOD}---\nkind: PeerAuthentication\nmetadata: {{name: b}}\nspec: {{mtls: {{mode: STRIKT}}}}\n"
+            "{GOOD}---\nkind: PeerAuthentication\nmetadata: {{name: b, namespace: hr}}\nspec: {{mtls: {{mode: STRIKT}}}}\n"
         ));
-        let error = policies(&paths).unwrap_err().to_string();
+        let error = policies(&paths, None).unwrap_err().to_string();
         assert!(
             error.contains("document 2: PeerAuthentication b: spec.mtls.mode"),
             "{error}"
         );
         let (_folder, paths) = file(&format!("{GOOD}---\nkind: [\n"));
-        let error = policies(&paths).unwrap_err().to_string();
+        let error = policies(&paths, None).unwrap_err().to_string();
         assert!(
             error.contains("policies.yaml: ") && error.lines().count() == 1,
             "{error}"

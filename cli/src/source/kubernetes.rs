@@ -36,6 +36,15 @@ pub struct KubernetesArgs {
     pub root_namespace: Option<String>,
 }
 
+impl KubernetesArgs {
+    /// The root namespace where the mesh's configuration is not read.
+    pub fn assumed_root(&self) -> &str {
+        self.root_namespace
+            .as_deref()
+            .unwrap_or(&self.istio_namespace)
+    }
+}
+
 /// Reads the cluster, if there is one to read: `None` with `--no-cluster`, or without any kubeconfig.
 pub fn read(args: &KubernetesArgs) -> Result<Option<Cluster>, Error> {
     if args.no_cluster {
@@ -198,6 +207,7 @@ impl Reader {
                 .map_err(&mut optional)
                 .ok()
                 .map(|rules| rules.into_iter().flatten().collect()),
+            complete: true,
             notes,
         })
     }

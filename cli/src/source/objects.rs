@@ -132,12 +132,13 @@ pub fn peer_authentication(
         if let Some(field) = labels.keys().find(|key| *key != "matchLabels") {
             return Err(format!("spec.selector.{field}: unknown field"));
         }
-        for (key, value) in labels
-            .get("matchLabels")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        let labels = labels.get("matchLabels").filter(|found| !found.is_null());
+        let labels = labels.map(|found| {
+            found.as_object().ok_or_else(|| {
+                format!("spec.selector.matchLabels: expected an object, got: {found}")
+            })
+        });
+        for (key, value) in labels.transpose()?.into_iter().flatten() {
             let value = value.as_str().ok_or_else(|| {
                 format!("spec.selector.matchLabels.{key}: expected a string, got: {value}")
             })?;
@@ -167,7 +168,7 @@ pub fn peer_authentication(
         namespace: metadata
             .namespace
             .clone()
-            .unwrap_or_else(|| "default".into()),
+            .ok_or("metadata.namespace: missing: kubectl would take its context's")?,
         name: metadata.name.clone().ok_or("metadata.name: missing")?,
         created: metadata.creation_timestamp.as_ref().map(|time| time.0),
         selector,
@@ -278,6 +279,7 @@ mod tests {
     fn a_broken_policy_is_named_with_its_path() {
         let metadata = ObjectMeta {
             name: Some("x".into()),
+            namespace: Some("shop".into()),
             ..ObjectMeta::default()
         };
         for (spec, path) in [
@@ -293,6 +295,10 @@ mod tests {
             (
                 serde_json::json!({"selector": {"matchLabels": {"app": 1}}}),
                 "spec.selector.matchLabels.app",
+            ),
+            (
+                serde_json::json!({"selector": {"matchLabels": ["app"]}}),
+                "spec.selector.matchLabels: expected an object",
             ),
         ] {
             let error =

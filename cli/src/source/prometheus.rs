@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use ureq::http::{HeaderName, HeaderValue, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
 use crate::Error;
@@ -70,8 +71,14 @@ struct Answer<T> {
     data: Option<T>,
     error_type: Option<String>,
     error: Option<String>,
+    /// Thanos and Mimir: stores that did not answer. Prometheus: what a query could not compute.
     #[serde(default)]
     warnings: Vec<String>,
+    #[serde(default)]
+    infos: Vec<String>,
+    /// VictoriaMetrics: storage nodes that did not answer.
+    #[serde(default)]
+    is_partial: bool,
 }
 
 #[derive(Deserialize)]
@@ -113,12 +120,19 @@ impl Prometheus {
         if authority.contains('@') {
             return Err(Error::Usage("--prometheus: credentials in the URL end up in logs: use --header or --bearer-token-file".into()));
         }
+        let base = base.strip_suffix("/api/v1").unwrap_or(&base).to_owned();
         let mut headers = Vec::new();
         for header in &args.header {
             let (name, value) = header.split_once(':').ok_or_else(|| {
                 Error::Usage(format!("--header: expected `Name: value`, got: {header}"))
             })?;
-            headers.push((name.trim().to_owned(), value.trim().to_owned()));
+            let (name, value) = (name.trim(), value.trim());
+            if HeaderName::try_from(name).is_err() || HeaderValue::try_from(value).is_err() {
+                return Err(Error::Usage(format!(
+                    "--header: not a name and value of HTTP, got: {header}"
+                )));
+            }
+            headers.push((name.to_owned(), value.to_owned()));
         }
         if let Some(path) = &args.bearer_token_file {
             let token = std::fs::read_to_string(path)
@@ -220,35 +234,49 @@ impl Prometheus {
             .limit(MAX_BODY)
             .read_to_vec()
             .map_err(|error| self.transport(&error))?;
-        if matches!(status.as_u16(), 401 | 403) {
-            return Err(self.problem(format_args!(
-                "{status}: give --bearer-token-file or --header with the right credentials"
-            )));
+        let answer: Answer<T> = match serde_json::from_slice(&body) {
+            Ok(answer) => answer,
+            Err(error) => return Err(self.no_answer(status, &body, &error)),
+        };
+        let mut warnings = self.warnings.borrow_mut();
+        warnings.extend(answer.warnings.into_iter().chain(answer.infos));
+        if answer.is_partial {
+            warnings.insert("isPartial: some storage nodes did not answer".into());
         }
-        if body.trim_ascii_start().first() == Some(&b'<') {
-            return Err(self.problem(format_args!(
-                "{status}, but with HTML instead of JSON: a login page, or not Prometheus's URL"
-            )));
-        }
-        let answer: Answer<T> = serde_json::from_slice(&body).map_err(|error| {
-            let text: String = String::from_utf8_lossy(&body)
-                .chars()
-                .filter(|c| !c.is_control())
-                .take(80)
-                .collect();
-            self.problem(format_args!(
-                "{status}, not an answer of Prometheus's API ({error}), got: {text}"
-            ))
-        })?;
-        self.warnings.borrow_mut().extend(answer.warnings);
+        drop(warnings);
         match (answer.status.as_str(), answer.data) {
             ("success", Some(data)) => Ok(data),
-            _ => Err(self.problem(format_args!(
-                "{status}: {}: {}",
-                answer.error_type.unwrap_or_else(|| "no data".into()),
-                answer.error.unwrap_or_default()
-            ))),
+            _ => {
+                let error = answer.error.unwrap_or_default();
+                let kind = answer.error_type.unwrap_or_else(|| "no data".into());
+                Err(self.problem(format_args!("{status}: {kind}: {error}")))
+            }
         }
+    }
+
+    /// What came instead of an answer of the API, most often from something in front of it.
+    fn no_answer(&self, status: StatusCode, body: &[u8], error: &serde_json::Error) -> Error {
+        let text: String = String::from_utf8_lossy(body)
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(80)
+            .collect();
+        let html = text.trim_start().starts_with('<');
+        let got = match (text.is_empty(), html) {
+            (true, _) => "an empty body".into(),
+            (_, true) => "HTML".into(),
+            (false, false) => text,
+        };
+        self.problem(match status.as_u16() {
+            401 | 403 => format!(
+                "{status}: give --bearer-token-file or --header with the right credentials, got: {got}"
+            ),
+            404 => format!("{status}: expected the URL before /api/v1, got: {got}"),
+            _ if html => {
+                format!("{status}, but with HTML instead of JSON: a login page, or not Prometheus's URL")
+            }
+            _ => format!("{status}, not an answer of Prometheus's API ({error}), got: {got}"),
+        })
     }
 
     fn transport(&self, error: &ureq::Error) -> Error {
@@ -256,7 +284,20 @@ impl Prometheus {
             ureq::Error::Timeout(_) => {
                 self.problem("no answer in time: raise --timeout, or ask for fewer namespaces")
             }
-            other => self.problem(other),
+            other => {
+                let text = match other {
+                    ureq::Error::Io(error) => error.to_string(),
+                    other => other.to_string(),
+                };
+                // rustls's words for an unknown authority, and for one of the same name with another key.
+                let foreign = ["UnknownIssuer", "BadSignature"];
+                let hint = if foreign.iter().any(|word| text.contains(word)) {
+                    ": give the certificate of its authority with --ca-file"
+                } else {
+                    ""
+                };
+                self.problem(format_args!("{text}{hint}"))
+            }
         }
     }
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
-use super::prometheus::{Prometheus, Sample};
-use super::queries::matchers;
+use super::matchers;
 use crate::Error;
-use crate::model::aftermath::{Aftermath, Flow, TurnedAway};
+use crate::model::aftermath::{Aftermath, Flow, RATE_SECONDS, TurnedAway};
 use crate::model::evidence::Evidence;
 use crate::model::span::Length;
+use crate::source::prometheus::{Prometheus, Sample};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -31,11 +31,17 @@ pub fn aftermath(
     let own = matchers(evidence.cluster.as_deref(), namespaces);
     let now = Some(evidence.queried_at);
     let mut flows: BTreeMap<(String, String, u16), Flow> = BTreeMap::new();
-    for (offset, after) in [(String::new(), true), (format!(" offset {since}"), false)] {
+    // A rate looks back: its samples of the first minutes after the switch still show traffic from before it.
+    let clean = Length::from_seconds((since.seconds() - RATE_SECONDS).max(RATE_SECONDS));
+    let ranges = [
+        (format!("[{clean}]"), true),
+        (format!("[{since}] offset {since}"), false),
+    ];
+    for (range, after) in ranges {
         for name in ["connections", "requests"] {
             let query = format!(
                 "sum by (destination_workload_namespace, destination_workload, destination_port) \
-                 (avg_over_time(plainsight:port:{name}:rate5m{{peer=\"mutual_tls\",{own}}}[{since}]{offset}))"
+                 (avg_over_time(plainsight:port:{name}:rate5m{{peer=\"mutual_tls\",{own}}}{range}))"
             );
             let samples: Vec<Sample<Labels>> = prometheus.query(&query, now)?;
             for sample in samples {
