@@ -14,6 +14,7 @@ import pathlib
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -48,11 +49,11 @@ class Prometheus:
             self._prioritize()
 
     def _prioritize(self):
-        """Nice -10. Where the kernel groups processes by session, only the session's own value counts against other sessions."""
-        os.setpriority(os.PRIO_PROCESS, self.process.pid, -10)
+        """Highest priority. Where the kernel groups processes by session, only the session's own value counts against other sessions."""
+        os.setpriority(os.PRIO_PROCESS, self.process.pid, -20)
         autogroup = pathlib.Path(f"/proc/{self.process.pid}/autogroup")
         if autogroup.exists():
-            autogroup.write_text("-10")
+            autogroup.write_text("-20")
 
     def _configure(self, mesh, with_rules):
         configuration = yaml.safe_load((CONFIGURATION / "prometheus.yml").read_text())
@@ -133,12 +134,14 @@ class Prometheus:
 
 
 def cpu_per_minute(prometheus, minutes):
-    """(CPU seconds per minute, longest evaluation of each group) over whole minutes, so that every scrape and evaluation counts as often as it happens."""
+    """(CPU seconds per minute, durations of each group's evaluations) over whole minutes, so that every scrape and evaluation counts as often as it happens."""
     started, before, groups = time.monotonic(), prometheus.cpu_seconds(), {}
     while time.monotonic() < started + minutes * 60:
         time.sleep(min(30, max(0, started + minutes * 60 - time.monotonic())))
         for group, seconds in prometheus.group_seconds().items():
-            groups[group] = max(seconds, groups.get(group, 0))
+            durations = groups.setdefault(group, [])
+            if seconds not in durations:
+                durations.append(seconds)
     return (prometheus.cpu_seconds() - before) * 60 / (time.monotonic() - started), groups
 
 
@@ -189,15 +192,15 @@ def measure(workloads, minutes, queries):
         unhealthy = [rule for group in json.loads(prometheus.get("api/v1/rules"))["data"]["groups"] for rule in group["rules"] if rule["health"] != "ok"]
         if unhealthy:
             sys.exit(f"rules-bench: rules that fail: {unhealthy}")
-        slow_group = max(groups, key=groups.get)
+        slow_group = max(groups, key=lambda group: statistics.median(groups[group]))
         slow_query, title = slowest_query(prometheus, queries)
         result = {
             "workloads": workloads, "pairs": pairs, "raw": raw, "added": prometheus.metric("prometheus_tsdb_head_series") - raw, "bare": bare, "ruled": ruled,
-            "slow_group": slow_group, "group_seconds": groups[slow_group], "missed": prometheus.metric("prometheus_rule_group_iterations_missed_total"),
+            "slow_group": slow_group, "group_seconds": statistics.median(groups[slow_group]), "longest": max(max(durations) for durations in groups.values()), "missed": prometheus.metric("prometheus_rule_group_iterations_missed_total"),
             "bare_mib": bare_mib, "mib": prometheus.peak_mib(), "slow_query": title, "query_seconds": slow_query,
         }
-        for group, seconds in sorted(groups.items(), key=lambda item: -item[1]):
-            print(f"  {group:<32} {seconds:6.2f} s")
+        for group, durations in sorted(groups.items()):
+            print(f"  {group:<32} median {statistics.median(durations):6.2f} s, longest {max(durations):6.2f} s")
             for rule in max((g["rules"] for g in json.loads(prometheus.get("api/v1/rules"))["data"]["groups"] if g["name"] == group), key=len):
                 if rule["evaluationTime"] > 0.05:
                     print(f"    {rule['name']:<60} {rule['evaluationTime']:6.2f} s  {rule.get('labels', '')}")
@@ -205,11 +208,11 @@ def measure(workloads, minutes, queries):
 
 
 def table(results):
-    head = ("| workloads | pairs of pod and caller | raw series | added by the rules | CPU s a minute: scrape alone / rules | slowest group | missed | memory MiB: without / with rules | slowest dashboard query |\n"
+    head = ("| workloads | pairs of pod and caller | raw series | added by the rules | CPU s a minute: scrape alone / rules | slowest group: median / longest of all | missed | memory MiB: without / with rules | slowest dashboard query |\n"
             "|---|---|---|---|---|---|---|---|---|\n")
     return head + "".join(
         f"| {r['workloads']} | {r['pairs']:,} | {r['raw']:,.0f} | {r['added']:,.0f} ({r['added'] / r['raw']:.0%}) | {r['bare']:.1f} / + {r['ruled'] - r['bare']:.1f} "
-        f"| {r['slow_group']} {r['group_seconds']:.2f} s | {r['missed']:.0f} | {r['bare_mib']:.0f} / {r['mib']:.0f} | {r['query_seconds']:.2f} s ({r['slow_query']}) |\n"
+        f"| {r['slow_group']} {r['group_seconds']:.1f} / {r['longest']:.1f} s | {r['missed']:.0f} | {r['bare_mib']:.0f} / {r['mib']:.0f} | {r['query_seconds']:.2f} s ({r['slow_query']}) |\n"
         for r in results)
 
 
