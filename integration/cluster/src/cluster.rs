@@ -121,6 +121,7 @@ impl Cluster {
                     "annotations": {"kwok.x-k8s.io/node": "fake"},
                 },
                 "status": {
+                    "nodeInfo": node_info(number),
                     "allocatable": {"cpu": "64", "memory": "512Gi", "pods": "1000"},
                     "capacity": {"cpu": "64", "memory": "512Gi", "pods": "1000"},
                     "addresses": [
@@ -186,15 +187,11 @@ impl Cluster {
     /// # Errors
     /// It is not rolled out in time, or a pod's program does not become ready.
     pub async fn rollout(&self, namespace: &str, workload: &str) -> anyhow::Result<Vec<Arc<Pod>>> {
-        let arguments = [
-            "rollout",
-            "status",
-            workload,
-            "-n",
-            namespace,
-            "--timeout=60s",
-        ];
-        self.kubectl(&arguments, "").await?;
+        let arguments = ["rollout", "status", workload, "-n", namespace, PATIENCE];
+        if let Err(error) = self.kubectl(&arguments, "").await {
+            let events = self.kubectl(&["get", "events", "-n", namespace], "").await;
+            return Err(error.context(format!("events of {namespace}:\n{}", events?)));
+        }
         self.run_pods(namespace).await
     }
 
@@ -295,6 +292,22 @@ impl Cluster {
     }
 }
 
+/// What a kubelet says of its node. istiod makes sidecars native by the kubelet's version.
+fn node_info(number: u8) -> Value {
+    json!({
+        "architecture": "amd64",
+        "bootID": format!("boot-{number}"),
+        "containerRuntimeVersion": "kwok",
+        "kernelVersion": "kwok",
+        "kubeProxyVersion": "",
+        "kubeletVersion": "v1.34.1",
+        "machineID": format!("machine-{number}"),
+        "operatingSystem": "linux",
+        "osImage": "kwok",
+        "systemUUID": format!("system-{number}"),
+    })
+}
+
 impl Deref for Cluster {
     type Target = Api;
 
@@ -302,6 +315,9 @@ impl Deref for Cluster {
         &self.api
     }
 }
+
+/// Of every wait by kubectl.
+const PATIENCE: &str = "--timeout=180s";
 
 /// Where Istio's control plane is.
 pub const ISTIO: &str = "istio-system";

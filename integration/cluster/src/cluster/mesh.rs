@@ -1,10 +1,8 @@
 //! Istio from its own charts: definitions, webhooks, RBAC and the Deployment of istiod, whose pod then runs.
 
-use anyhow::ensure;
-use plainsight_harness::eventually::eventually;
 use serde_json::{Value, json};
 
-use super::{Cluster, ISTIO};
+use super::{Cluster, ISTIO, PATIENCE};
 use crate::program::source;
 
 /// Installs both charts, runs istiod and waits for its webhooks.
@@ -73,28 +71,16 @@ impl Cluster {
         self.rollout(ISTIO, &format!("deployment/{release}"))
             .await?;
         let label = format!("istio.io/rev={}", revision.unwrap_or("default"));
-        eventually("istiod's webhooks have its certificate", || async {
-            let kinds = "mutatingwebhookconfigurations,validatingwebhookconfigurations";
-            let list = self.get(&[kinds, "-l", &label]).await?;
-            let webhooks: Vec<&Value> = list["items"]
-                .as_array()
-                .into_iter()
-                .flatten()
-                .filter_map(|item| item["webhooks"].as_array())
-                .flatten()
-                .collect();
-            let waiting = webhooks
-                .iter()
-                .filter(|webhook| !webhook["clientConfig"]["caBundle"].is_string());
-            let waiting = waiting.count();
-            ensure!(
-                !webhooks.is_empty() && waiting == 0,
-                "{waiting} of {}",
-                webhooks.len()
-            );
-            Ok(())
-        })
-        .await
+        // istiod writes its certificate into its webhooks once it answers.
+        let certificate = "--for=jsonpath={.webhooks[0].clientConfig.caBundle}";
+        for kind in [
+            "mutatingwebhookconfiguration",
+            "validatingwebhookconfiguration",
+        ] {
+            let arguments = ["wait", certificate, kind, "-l", &label, PATIENCE];
+            self.kubectl(&arguments, "").await?;
+        }
+        Ok(())
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::AbortHandle;
 
-use super::{Api, Cluster};
+use super::{Api, Cluster, PATIENCE};
 use crate::pod::Pod;
 use crate::program::{program, source};
 
@@ -58,10 +58,15 @@ impl Monitoring {
             cluster.rollout("kube-system", "deployment/kube-state-metrics"),
         )?;
         let stateful_set = format!("statefulset/{NAME}");
-        eventually("the operator makes Prometheus", || async {
-            cluster.get(&[&stateful_set, "-n", NAMESPACE]).await
-        })
-        .await?;
+        let made = [
+            "wait",
+            "--for=create",
+            &stateful_set,
+            "-n",
+            NAMESPACE,
+            PATIENCE,
+        ];
+        cluster.kubectl(&made, "").await?;
         let pods = cluster.rollout(NAMESPACE, &stateful_set).await?;
         let [prometheus] = &pods[..] else {
             anyhow::bail!("{NAMESPACE}: {} pods", pods.len());
