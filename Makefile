@@ -1,20 +1,20 @@
-# Every task a person runs; `make help` lists them. Parts of a task have no target of their own: `make test ONLY=unit,cli`.
+# The public tasks; `make help` lists them. ONLY selects parts of a task: `make test ONLY=unit,cli`.
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# The Envoys that supported Istio releases use; integration/envoys says which one belongs to which.
+# The Envoys of the supported Istio releases, from integration/envoys.
 ENVOYS := $(shell sed -n 's/^\([0-9.]*\) .*/\1/p' integration/envoys)
 OLDEST := $(firstword $(ENVOYS))
 NEWEST := $(lastword $(ENVOYS))
 WASM := dist/plainsight.wasm
-# Empty: all parts of a task. Else some of them, separated by commas.
+# The parts of a task to run, separated by commas; empty: all.
 ONLY ?=
 comma := ,
 
-# $(call parts,TASK,PARTS): runs each part of a task in turn, or those of ONLY. The first that fails ends it.
+# $(call parts,TASK,PARTS): runs the parts of a task in order, or those in ONLY. Stops at the first failure.
 define parts
 @for part in $(if $(ONLY),$(subst $(comma), ,$(ONLY)),$(2)); do \
 	case " $(2) " in *" $$part "*) ;; *) echo "$(1): ONLY: $$part: not one of: $(2)" >&2; exit 1 ;; esac; \
@@ -34,21 +34,21 @@ help: ## this list
 ## Start here
 
 .PHONY: demo
-demo: $(WASM) ## who would break under STRICT, on real Envoys and a real Prometheus; KEEP=1 keeps them running
+demo: $(WASM) ## which callers STRICT would break, on real Envoys and a real Prometheus; KEEP=1 keeps them running
 	@case "$(KEEP)" in ''|0|1) ;; *) echo "demo: KEEP: expected 1 or nothing, got: $(KEEP)" >&2; exit 1 ;; esac
 	@tools/setup apt prometheus
-	@echo "demo: building it (a few minutes the first time)"
+	@echo "demo: building (a few minutes the first time)"
 	@cargo build --quiet --locked --package plainsight-demo --package plainsight-cli
 	@$(call envoy,$(NEWEST)) KEEP='$(KEEP)' exec cargo run --quiet --locked --package plainsight-demo
 
 TESTS := unit wasm-host claims claims-oldest load cli prometheus grafana image bench demo
 .PHONY: test
-test: ## every test that needs no Go; ONLY=unit,wasm-host,claims,claims-oldest,load,cli,prometheus,grafana,image,bench,demo
+test: ## all tests that need no Go; ONLY=unit,wasm-host,claims,claims-oldest,load,cli,prometheus,grafana,image,bench,demo
 	$(call parts,test,$(TESTS))
 
 LINTS := rust shell gen grafana prometheus chart
 .PHONY: lint
-lint: ## every lint; ONLY=rust,shell,gen,grafana,prometheus,chart
+lint: ## all lints; ONLY=rust,shell,gen,grafana,prometheus,chart
 	$(call parts,lint,$(LINTS))
 
 CLUSTER_TESTS := chart workflows cluster
@@ -63,7 +63,7 @@ build: $(WASM) ## the module, dist/plainsight.wasm; CHECK=1 builds it in two mor
 	@echo "build: $(WASM): $$(stat -c %s $(WASM)) bytes"
 	@[ "$(CHECK)" != 1 ] || tools/build-twice
 
-# A file target: whatever needs the module depends on it, and nothing is built twice.
+# A file target: targets that need the module depend on it, so it is built once.
 $(WASM): Cargo.toml Cargo.lock .cargo/config.toml tools/build-wasm $(shell find src -name '*.rs')
 	@tools/build-wasm $@
 
@@ -75,7 +75,7 @@ image: $(WASM) ## the OCI image, dist/image, without a daemon; prints its digest
 	echo "image: push it: skopeo copy oci:dist/image:plainsight docker://REGISTRY/plainsight:VERSION"
 
 CHART := envoy-config/chart
-# Go programs are built from a go.mod with `tool` lines; the folder is named after all that decides the result.
+# Go programs are built from a go.mod with `tool` lines; the folder is named after the hash of its inputs.
 go_programs = $${PLAINSIGHT_CACHE:-$$HOME/.cache/plainsight}/go/$(1)-$(shell cat $(2)/go.mod $(2)/go.sum | sha256sum | cut -c1-16)
 HELM_PROGRAMS = $(call go_programs,helm,tools/helm)
 # Helm logs each link in files/ that it follows.
@@ -86,12 +86,12 @@ helm:
 	@tools/build-go tools/helm "$(HELM_PROGRAMS)"
 
 .PHONY: chart
-chart: helm ## the chart with the rules and the dashboard in it, dist/plainsight-VERSION.tgz (Go)
+chart: helm ## the chart with the rules and the dashboard, dist/plainsight-VERSION.tgz (needs Go)
 	@mkdir -p dist
 	@$(QUIET_HELM) package $(CHART) --destination dist
 
 .PHONY: manifests
-manifests: helm ## the chart rendered to dist/manifests, for those without Helm: VALUES=FILE [NAMESPACE=monitoring] (Go)
+manifests: helm ## the chart rendered to dist/manifests, for use without Helm: VALUES=FILE [NAMESPACE=monitoring] (needs Go)
 	@test -n "$(VALUES)" || { echo "manifests: VALUES: not set: make manifests VALUES=values.yaml" >&2; exit 1; }
 	@rm -rf dist/manifests
 	@$(QUIET_HELM) template plainsight $(CHART) --namespace $(or $(NAMESPACE),monitoring) --values $(VALUES) --output-dir dist/manifests
@@ -104,30 +104,30 @@ sbom: ## the module's crates and licences, dist/sbom.cdx.json (CycloneDX)
 	@echo "sbom: dist/sbom.cdx.json: $$(grep -c '"purl"' dist/sbom.cdx.json) packages"
 
 .PHONY: gen
-gen: ## what is generated and committed: tables of the documentation, the dashboard, the command's schema
+gen: ## regenerates committed files: tables in the documentation, the dashboard, the command's schema
 	@cargo run --locked --quiet --package plainsight-gen
 	@$(MAKE) gen/grafana
 	@UPDATE_SCHEMA=1 cargo test --locked --quiet --package plainsight-cli --test schema the_published_schema
 
-## By hand: they take long, or need a quiet machine
+## Run by hand: slow, or need a quiet machine
 
 ROUNDS ?= 15
 SIZES ?= 50,200,500
 .PHONY: bench
-bench: $(WASM) bench-filters ## what the filter costs, against the goals; [ROUNDS=15] [ONLY=http1,memory] [BEFORE=old.wasm]
+bench: $(WASM) bench-filters ## the cost of the filter, against the goals; [ROUNDS=15] [ONLY=http1,memory] [BEFORE=old.wasm]
 	@tools/setup apt wrk nghttp2-client
 	@cargo build --locked --release --package plainsight-bench
 	@$(call envoy,$(NEWEST)) cargo run --locked --quiet --release --package plainsight-bench -- \
 		--rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(if $(BEFORE),--before $(BEFORE))
 
 .PHONY: bench-rules
-bench-rules: ## what the rules cost Prometheus, for SIZES=50,200,500 workloads of 2 pods; half an hour
+bench-rules: ## the cost of the rules in Prometheus, for SIZES=50,200,500 workloads of 2 pods; half an hour
 	@tools/setup apt prometheus python3-yaml
 	@mkdir -p out
 	@/usr/bin/python3 integration/rules-bench/bench.py --sizes $(SIZES) --out out/rules-bench.md
 
 .PHONY: bench-cli
-bench-cli: ## what the command needs for 500 workloads and 25,000 callers
+bench-cli: ## the cost of the command for 500 workloads and 25,000 callers
 	@tools/setup apt prometheus
 	cargo bench --locked --package plainsight-cli
 
@@ -142,7 +142,7 @@ stress: ## the large runs of docs/reliability.md; ONLY=soak,attack,faults,hostil
 
 SECONDS ?= 60
 .PHONY: fuzz
-fuzz: ## every parser for SECONDS=60 seconds; needs a nightly Rust
+fuzz: ## fuzzes every parser for SECONDS=60 seconds; needs nightly Rust
 	@cargo fuzz --version >/dev/null 2>&1 || cargo install --locked cargo-fuzz --version 0.13.2
 	@for target in $(patsubst integration/fuzz/fuzz_targets/%.rs,%,$(wildcard integration/fuzz/fuzz_targets/*.rs)); do \
 		echo "fuzz: $$target, $(SECONDS) s"; \
@@ -151,13 +151,13 @@ fuzz: ## every parser for SECONDS=60 seconds; needs a nightly Rust
 	done
 
 .PHONY: mutants
-mutants: ## changes src/ in one place at a time and lists what no unit test notices; [FILE=src/worker.rs]
+mutants: ## changes src/ in one place at a time and lists the changes that no unit test detects; [FILE=src/worker.rs]
 	@cargo mutants --version >/dev/null 2>&1 || cargo install --locked cargo-mutants --version 27.1.0
 	cargo mutants --package plainsight $(if $(FILE),--file $(FILE))
 
 DOCS := proof istio-proof matrix dashboard report
 .PHONY: docs
-docs: ## pages that tests write; ONLY=proof,istio-proof,matrix,dashboard,report
+docs: ## regenerates the pages that tests write; ONLY=proof,istio-proof,matrix,dashboard,report
 	$(call parts,docs,$(DOCS))
 
 # Parts of lint
@@ -182,7 +182,7 @@ lint/grafana:
 	@$(MAKE) gen/grafana-built
 	@node $(GRAFANA)/build/src/lint.js
 
-# Debian's Prometheus has no Kubernetes discovery and refuses the word, so another discovery is checked in its place.
+# Debian's Prometheus rejects kubernetes_sd_configs, so the check replaces it with another discovery.
 lint/prometheus:
 	@tools/setup apt prometheus python3-yaml
 	@work=$$(mktemp -d); trap 'rm -rf "$$work"' EXIT; cp $(PROMETHEUS)/*.yml "$$work"; \
@@ -256,11 +256,11 @@ test-cluster/workflows:
 test-cluster/cluster: $(WASM)
 	@integration/cluster/run
 
-# Parts of stress and docs, and what they need
+# Parts of stress and docs, and their prerequisites
 
 PROMETHEUS := envoy-config/prometheus
 
-# The SDK's empty filter, which plainsight is compared with.
+# The SDK's empty filter, for comparison with plainsight.
 .PHONY: bench-filters $(STRESSES:%=stress/%) stress/soak-bare $(DOCS:%=docs/%)
 bench-filters:
 	@tools/setup wasm-target
@@ -272,7 +272,7 @@ bench-filters:
 stress/soak: $(WASM)
 	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- soak $(MINUTES)
 
-# The same load on an Envoy without plainsight, to compare the memory.
+# The same load on an Envoy without plainsight, for comparison of the memory.
 stress/soak-bare: $(WASM)
 	$(call envoy,$(NEWEST)) cargo run --locked --quiet --package plainsight-load -- soak-bare $(MINUTES)
 
@@ -308,7 +308,7 @@ docs/report:
 
 GRAFANA := tools/grafana
 
-# npm writes this file last. A fresh Debian has neither Node nor npm; ones from elsewhere are left alone.
+# npm writes this file last. Installs Node and npm only if npm is missing.
 $(GRAFANA)/node_modules/.package-lock.json: $(GRAFANA)/package.json $(GRAFANA)/package-lock.json
 	@command -v npm >/dev/null || tools/setup apt nodejs npm
 	@echo "grafana: installing the SDK and the compiler from package-lock.json"

@@ -3,13 +3,13 @@
 //!
 //! Only the callbacks that the filter needs are exported: Envoy enters the VM for every exported one and skips the
 //! others (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/wasm.cc>, `getFunctions`). CONTRIBUTING.md
-//! says why the SDK is not used; `abi/tests.rs` holds numbers and signatures against it.
+//! explains why the SDK is not linked; `abi/tests.rs` compares numbers and signatures with it.
 //!
 //! Invariants of the `unsafe` blocks:
 //! - A VM runs on one thread and never in two callbacks at once. In a host call the host re-enters it only through
 //!   `proxy_on_memory_allocate`, which uses `Inbox` alone.
-//! - A block that the host got from that function is freed by exactly one host call, and used only if it
-//!   is the block allocated last. Any other pointer from the host is refused.
+//! - A block that the host allocated there is freed by exactly one host call, and read only if it is the latest
+//!   allocation. Any other pointer from the host is rejected.
 #![cfg_attr(target_arch = "wasm32", allow(unsafe_code))]
 
 /// `proxy_buffer_type_t`: data that a network filter just received.
@@ -103,10 +103,10 @@ mod wasm {
     /// Values up to this size need no allocation: a connection id, a User-Agent, a SPIFFE id.
     const FIXED: usize = 1024;
 
-    /// Where the host writes the value of the current call.
+    /// The buffer for the value that the current host call returns.
     struct Inbox {
         fixed: UnsafeCell<[u64; FIXED / 8]>,
-        /// The block allocated last, if it did not fit into `fixed`: its address and size.
+        /// The latest allocation, for a value larger than `fixed`: its address and capacity.
         large: Cell<Option<(*mut u8, usize)>>,
     }
 
@@ -141,7 +141,7 @@ mod wasm {
             }
         }
 
-        /// Copies the value that the host says it wrote.
+        /// Copies the value from the address and size that the host returned.
         fn receive(&self, value: *mut u8, size: usize, into: &mut Vec<u8>) -> Result<(), Status> {
             let fixed: *mut u8 = self.fixed.get().cast();
             let room = match self.large.get() {
@@ -291,7 +291,7 @@ mod wasm {
     }
 
     static LOGGER: Logger = Logger(|level, line| {
-        // SAFETY: the host reads the line during the call only. An error has nowhere to go.
+        // SAFETY: the host reads the line during the call only. Errors are ignored.
         unsafe { proxy_log(level, line.as_ptr(), line.len()) };
     });
 
@@ -299,7 +299,7 @@ mod wasm {
         static VM: RefCell<Vm<Envoy>> = RefCell::new(Vm::new(Envoy));
     }
 
-    /// Runs a callback on the VM. A VM that is in use already is left alone instead of trapping.
+    /// Runs a callback on the VM. Skips it if the VM is already borrowed, because a panic would trap.
     fn enter(callback: impl FnOnce(&mut Vm<Envoy>)) {
         VM.with(|vm| {
             if let Ok(mut vm) = vm.try_borrow_mut() {
@@ -312,7 +312,7 @@ mod wasm {
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_abi_version_0_2_1() {}
 
-    /// Allocates room for a value from the host; null if there is none.
+    /// Allocates a buffer for a value from the host; null if out of memory.
     #[unsafe(no_mangle)]
     pub extern "C" fn proxy_on_memory_allocate(size: usize) -> *mut u8 {
         INBOX.allocate(size)

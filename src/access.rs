@@ -1,4 +1,4 @@
-//! Typed access to the host: bytes become values here, by exact length, and nowhere else.
+//! Typed access to the host: the only place that decodes bytes, by exact length.
 //!
 //! Absent is `Ok(None)`. A host error or bytes of the wrong form are [`Unreadable`], counted and logged by
 //! [`AttributeErrors`].
@@ -9,7 +9,7 @@ use crate::host::{HeaderMap, Host, MetricId, Status};
 use crate::labels::LabelSet;
 use crate::metrics::Metric;
 
-/// A value that could not be read or decoded. The error is counted and logged already.
+/// A value that could not be read or decoded. Already counted and logged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable;
 
@@ -19,7 +19,7 @@ pub struct Access<H> {
     /// Envoy.
     pub host: H,
     errors: AttributeErrors,
-    /// The value that was read last.
+    /// The last value read.
     pub bytes: Vec<u8>,
 }
 
@@ -38,7 +38,7 @@ impl<H: Host> Access<H> {
         self.errors.record(&mut self.host, attribute, problem);
     }
 
-    /// The value of a host call; a failed one is counted and logged.
+    /// The value of a host call. Counts and logs a failed call.
     fn checked<T>(&mut self, attribute: Attribute, result: Result<T, Status>) -> Option<T> {
         match result {
             Ok(value) => Some(value),
@@ -82,7 +82,7 @@ impl<H: Host> Access<H> {
     /// One byte, 0 or 1.
     ///
     /// # Errors
-    /// [`Unreadable`] if the host failed or for other bytes.
+    /// [`Unreadable`] if the host failed or the bytes are not a boolean.
     pub fn boolean(&mut self, attribute: Attribute) -> Result<Option<bool>, Unreadable> {
         if !self.read(attribute)? {
             return Ok(None);
@@ -97,7 +97,7 @@ impl<H: Host> Access<H> {
     /// UTF-8 of at most `max` bytes. Empty text counts as absent.
     ///
     /// # Errors
-    /// [`Unreadable`] if the host failed or for other bytes.
+    /// [`Unreadable`] if the host failed or the bytes are not such text.
     pub fn text(&mut self, attribute: Attribute, max: usize) -> Result<Option<&str>, Unreadable> {
         if !self.read(attribute)? || self.bytes.is_empty() {
             return Ok(None);
@@ -108,7 +108,7 @@ impl<H: Host> Access<H> {
         Ok(std::str::from_utf8(&self.bytes).ok())
     }
 
-    /// Records that the bytes read last are not what the attribute should be.
+    /// Records that the bytes just read are not a valid value of the attribute.
     ///
     /// # Errors
     /// Always [`Unreadable`].
@@ -135,7 +135,7 @@ impl<H: Host> Access<H> {
             .ok_or(Unreadable)
     }
 
-    /// Reads the request's User-Agent into `self.bytes`, which stay empty if there is none or it is unreadable.
+    /// Reads the request's User-Agent into `self.bytes`; empty if it is absent or unreadable.
     pub fn user_agent(&mut self) {
         let result = self
             .host
@@ -179,7 +179,7 @@ impl<H: Host> Access<H> {
         self.checked(Attribute::TIME, result)
     }
 
-    /// Requests the timer of the plugin that is being configured.
+    /// Starts the timer of the plugin that is being configured.
     pub fn tick_every(&mut self, milliseconds: u32) {
         let result = self.host.tick_every(milliseconds);
         self.checked(Attribute::TIMER, result);
@@ -191,7 +191,7 @@ impl<H: Host> Access<H> {
     /// [`Unreadable`] if the host failed.
     pub fn plugin_configuration(&mut self, size: usize) -> Result<Vec<u8>, Unreadable> {
         let mut json = Vec::new();
-        // Envoy gives an absent configuration the size 0.
+        // Envoy reports size 0 for an absent configuration.
         if size > 0 {
             let result = self.host.plugin_configuration(size, &mut json);
             self.checked(Attribute::PLUGIN_CONFIGURATION, result)
@@ -200,13 +200,13 @@ impl<H: Host> Access<H> {
         Ok(json)
     }
 
-    /// Sets a property of the connection at hand; false if the host failed.
+    /// Sets a property of the current connection; false if the host failed.
     pub fn set_connection_property(&mut self, name: &str, value: &[u8]) -> bool {
         let result = self.host.set_property(name, value);
         self.checked(Attribute::CONNECTION_LINK, result).is_some()
     }
 
-    /// Whether the connection at hand has an empty property of that name.
+    /// Whether the current connection has an empty property of that name.
     pub fn has_connection_property(&mut self, name: &str) -> bool {
         match self.host.property(name, &mut self.bytes) {
             Ok(()) => self.bytes.is_empty(),
@@ -219,7 +219,7 @@ impl<H: Host> Access<H> {
         }
     }
 
-    /// The id of a metric with these labels, defined now. `None` if the host failed.
+    /// Defines a metric with these labels and returns its id. `None` if the host failed.
     pub fn define<L: LabelSet>(&mut self, metric: Metric<L>, labels: &L) -> Option<MetricId> {
         let result = metric.define(&mut self.host, labels);
         self.checked(Attribute::METRIC, result)
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn absence_is_no_error_and_every_other_status_is_one() {
+    fn every_status_except_absence_is_an_error() {
         for status in [1, 7] {
             let mut access = Access::new(FakeHost::default());
             access.host.fail("property", Status(status));

@@ -6,9 +6,9 @@ use std::net::IpAddr;
 /// A TCP peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Endpoint {
-    /// The address. An IPv4-mapped IPv6 address is given as IPv4, because it is the same caller.
+    /// The address. An IPv4-mapped IPv6 address is converted to IPv4, because it is the same caller.
     pub ip: IpAddr,
-    /// The port. Envoy writes 0 for an address that it took from `X-Forwarded-For`
+    /// The port. 0 if Envoy took the address from `X-Forwarded-For`
     /// (measured; <https://github.com/envoyproxy/envoy/blob/main/source/common/http/utility.cc>).
     pub port: u16,
 }
@@ -33,11 +33,11 @@ impl Endpoint {
     }
 }
 
-/// Parses `10.20.0.0/16`, `fd00::/8`, or one address. An IPv4-mapped block is given as IPv4.
+/// Parses `10.20.0.0/16`, `fd00::/8`, or a single address. An IPv4-mapped block is converted to IPv4.
 ///
 /// # Errors
-/// What is wrong with the text. Bits after the prefix (`10.20.0.1/16`) are an error, because either half may be
-/// the typo.
+/// A description of the problem. Host bits after the prefix (`10.20.0.1/16`) are an error, because the typo may be
+/// in either part.
 pub fn parse_block(text: &str) -> Result<IpNet, &'static str> {
     let block: IpNet = match text.parse::<IpAddr>() {
         Ok(ip) => ip.into(),
@@ -49,7 +49,7 @@ pub fn parse_block(text: &str) -> Result<IpNet, &'static str> {
     Ok(canonical(block))
 }
 
-/// An IPv4-mapped block (`::ffff:10.0.0.0/104`) as the IPv4 block that it stands for.
+/// Converts an IPv4-mapped block (`::ffff:10.0.0.0/104`) to IPv4.
 fn canonical(block: IpNet) -> IpNet {
     let IpNet::V6(v6) = block else { return block };
     let mapped = v6.addr().to_ipv4_mapped();
@@ -63,7 +63,7 @@ fn canonical(block: IpNet) -> IpNet {
     }
 }
 
-/// The block that an address belongs to. A prefix beyond the address's width is its width.
+/// The block that an address belongs to. A prefix longer than the address keeps all of its bits.
 pub fn block_of(ip: IpAddr, ipv4_prefix: u8, ipv6_prefix: u8) -> IpNet {
     let block = match ip {
         IpAddr::V4(v4) => Ipv4Net::new(v4, ipv4_prefix).map(IpNet::V4),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn both_of_envoy_s_forms_are_parsed() {
+    fn ipv4_and_ipv6_endpoints_are_parsed() {
         assert_eq!(endpoint("10.0.0.7:4312"), Some(("10.0.0.7".into(), 4312)));
         assert_eq!(endpoint("[fd00::7]:1"), Some(("fd00::7".into(), 1)));
         assert_eq!(endpoint("[fe80::1%eth0]:9"), Some(("fe80::1".into(), 9)));
@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn other_text_is_no_address() {
+    fn other_text_is_rejected() {
         for text in [
             "",
             ":",
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn typos_are_no_blocks() {
+    fn malformed_blocks_are_rejected() {
         for text in [
             "10.0.0/8",
             "10.20.0.1/16",
@@ -176,7 +176,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_harmless(text: String) {
+        fn no_text_makes_the_parsers_panic(text: String) {
             let _ = (Endpoint::parse(&text), parse_block(&text));
         }
     }

@@ -1,11 +1,11 @@
-//! The closed set of what the filter asks of Envoy: the values of label `attribute`, and the property paths.
+//! The closed set of values that the filter exchanges with Envoy: property paths, and values of label `attribute`.
 
 /// Something that the filter reads from Envoy or writes to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attribute {
     /// The label's value.
     pub name: &'static str,
-    /// The elements of the property's path, separated by NUL bytes; empty if it is no property.
+    /// The elements of the property's path, separated by NUL bytes; empty if it is not a property.
     pub path: &'static str,
 }
 
@@ -19,7 +19,7 @@ const fn call(name: &'static str) -> Attribute {
 
 /// Properties: <https://www.envoyproxy.io/docs/envoy/latest/intro/arch_overview/advanced/attributes>.
 impl Attribute {
-    /// Text: the SPIFFE id. Absent without TLS, and if the certificate has no URI.
+    /// Text: the SPIFFE id. Absent without TLS, or if the certificate has no URI SAN.
     pub const URI_SAN: Attribute = property(
         "connection.uri_san_peer_certificate",
         "connection\0uri_san_peer_certificate",
@@ -57,7 +57,7 @@ impl Attribute {
         "xds.node.metadata.WORKLOAD_NAME",
         "xds\0node\0metadata\0WORKLOAD_NAME",
     );
-    /// Text: its namespace.
+    /// Text: the workload's namespace.
     pub const NAMESPACE: Attribute = property(
         "xds.node.metadata.NAMESPACE",
         "xds\0node\0metadata\0NAMESPACE",

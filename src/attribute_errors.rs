@@ -1,4 +1,4 @@
-//! Host errors: counts every one in `plainsight_attribute_errors_total`, logs each attribute's first.
+//! Host errors: counts all in `plainsight_attribute_errors_total` and logs the first of each attribute.
 
 use crate::attribute::Attribute;
 use crate::host::{Host, MetricId};
@@ -10,11 +10,11 @@ use crate::metrics::ATTRIBUTE_ERRORS;
 struct Counter {
     name: &'static str,
     metric: Option<MetricId>,
-    /// Errors that the host refused to count so far.
+    /// Errors not counted yet, because the host failed to count them.
     uncounted: i64,
 }
 
-/// The errors of this VM, by attribute: a closed set, so a broken host cannot flood the log or the metrics.
+/// The errors of this VM by attribute. Attributes are a closed set, so a broken host cannot flood log or metrics.
 #[derive(Debug, Default)]
 pub struct AttributeErrors {
     counters: Vec<Counter>,

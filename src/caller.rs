@@ -1,4 +1,4 @@
-//! Who a caller without mutual TLS is. Pure.
+//! Identifies callers without mutual TLS. Pure.
 
 use crate::address::{Endpoint, block_of};
 use crate::labels::OVERFLOW;
@@ -7,24 +7,24 @@ use ipnet::IpNet;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// Where a connection came from.
+/// The source of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Source {
     /// The address of the TCP peer.
     Peer(IpAddr),
-    /// Only an address from `X-Forwarded-For` was visible. The client chose it, so it is not used.
+    /// Only an address from `X-Forwarded-For` was visible. Client-supplied, so not trusted.
     Forwarded,
     /// No IP address: a Unix domain socket, or a value that could not be read.
     Unknown,
 }
 
 impl Source {
-    /// The source behind `source.address`.
+    /// Parses `source.address`.
     pub fn parse(address: &str) -> Source {
         match Endpoint::parse(address) {
             None => Source::Unknown,
-            // With `use_remote_address: false`, as Istio sets it inbound, Envoy takes `source.address` in HTTP
-            // contexts from X-Forwarded-For, with port 0 (measured on 1.36.2 and 1.40.0).
+            // Istio sets `use_remote_address: false` on inbound listeners. Envoy then takes `source.address` in
+            // HTTP contexts from X-Forwarded-For, with port 0 (measured on 1.36.2 and 1.40.0).
             Some(Endpoint { port: 0, .. }) => Source::Forwarded,
             Some(Endpoint { ip, .. }) => Source::Peer(ip),
         }
@@ -41,7 +41,7 @@ impl Source {
         }
     }
 
-    /// The operator's name for the address: the one of the longest prefix.
+    /// The operator's name for the address; the longest prefix wins.
     pub fn name(self, settings: &Settings) -> Option<Rc<str>> {
         let Source::Peer(ip) = self else { return None };
         let blocks = settings.callers.iter();
@@ -55,7 +55,7 @@ impl Source {
 /// The label `source_ip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SourceIp {
-    /// An address, or the block it was aggregated to.
+    /// An address, or the block that it is aggregated to.
     Block(IpNet),
     /// See [`Source::Forwarded`].
     Forwarded,

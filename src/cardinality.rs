@@ -1,12 +1,12 @@
-//! Limits on what a worker gives series of its own. Envoy never removes a Wasm metric, so nothing is evicted.
+//! Cardinality limits of a worker. Envoy never removes a Wasm metric, so names are never evicted.
 
 use rustc_hash::FxHashSet;
 use std::hash::Hash;
 
-/// Max series of a named caller, on average: ports, and ways to connect. Callers choose undeclared ports.
+/// Max series per name, on average: one per port and kind of connection. Callers can pick any undeclared port.
 const SERIES_PER_CALLER: usize = 4;
 
-/// Distinct names, and the series that they have.
+/// Distinct names, and the number of their series.
 #[derive(Debug)]
 pub struct CardinalityLimit<T> {
     names: FxHashSet<T>,
@@ -22,19 +22,19 @@ impl<T> Default for CardinalityLimit<T> {
     }
 }
 
-/// The decision on one more series.
+/// The decision on a new series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// The name's first.
+    /// The first series of a new name.
     NewName,
-    /// Another one of a known name.
+    /// Another series of a known name.
     KnownName,
     /// Beyond the limit.
     Overflow,
 }
 
 impl<T: Eq + Hash> CardinalityLimit<T> {
-    /// Admits one more series of `name`, while there are at most `max_names` names with 4 series each on average.
+    /// Admits a new series of `name` within `max_names` names and 4 series per name on average.
     pub fn admit(&mut self, name: T, max_names: usize) -> Admission {
         let known = self.names.contains(&name);
         if self.series >= max_names.saturating_mul(SERIES_PER_CALLER)
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_admitted_up_to_the_limit_and_stay() {
+    fn names_are_admitted_up_to_the_limit_and_kept() {
         let mut limit = CardinalityLimit::default();
         assert_eq!(limit.admit("a", 2), Admission::NewName);
         assert_eq!(limit.admit("b", 2), Admission::NewName);
@@ -65,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn one_name_cannot_have_any_number_of_series() {
+    fn the_series_of_a_single_name_are_limited() {
         let mut limit = CardinalityLimit::default();
         let admitted = (0..100).filter(|_| limit.admit("a", 2) != Admission::Overflow);
         assert_eq!(admitted.count(), 8);

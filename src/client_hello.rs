@@ -1,23 +1,23 @@
 //! Detects a TLS ClientHello by its first bytes. Pure.
 
-/// The bytes that decide: the record header (5) and the handshake type.
+/// The number of bytes needed to decide: the record header (5) and the handshake type.
 pub const NEEDED: usize = 6;
 
-/// What the first bytes of a connection are.
+/// The protocol of the first bytes of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Opening {
     /// A TLS ClientHello.
     ClientHello,
     /// Something else.
     Other,
-    /// Could be the beginning of a ClientHello; more bytes decide.
+    /// Possibly the start of a ClientHello; more bytes are needed.
     TooShort,
 }
 
 /// Classifies the first bytes of a connection.
 ///
-/// A ClientHello begins with a TLSPlaintext record of type handshake (22), major version 3, a length that
-/// is not zero and at most 2^14, and handshake type client_hello (1): RFC 8446, sections 4 and 5.1.
+/// A ClientHello begins with a TLSPlaintext record of type handshake (22), major version 3, a length from 4 (a
+/// handshake header) to about 2^14, and handshake type client_hello (1): RFC 8446, sections 4 and 5.1.
 pub fn opening(first: &[u8]) -> Opening {
     let mut bytes = first.iter().copied();
     let checks: [fn(u8) -> bool; NEEDED] = [
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_decides_as_early_as_possible() {
+    fn the_first_byte_that_differs_decides() {
         for length in 0..NEEDED {
             assert_eq!(opening(&[22, 3, 1, 2, 0, 1][..length]), Opening::TooShort);
         }

@@ -1,4 +1,4 @@
-//! A connection seen by the NETWORK plugin: classified once, on its first data, and kept until it closes.
+//! A connection seen by the NETWORK plugin: classified once, on the first data, and kept until it closes.
 
 use crate::access::Unreadable;
 use crate::attribute::Attribute;
@@ -12,7 +12,7 @@ use crate::traffic::Traffic;
 use crate::worker::{Peer, Worker};
 use std::rc::Rc;
 
-/// The class of OpenSSL errors that name a certificate: none sent, unknown authority, expired (measured on 1.37 to
+/// Part of BoringSSL's errors about a certificate: none sent, unknown authority, expired (measured on 1.37 to
 /// 1.40; <https://github.com/google/boringssl/blob/main/crypto/err/ssl.errordata>).
 const CERTIFICATE: &[u8] = b"CERTIFICATE";
 
@@ -25,18 +25,18 @@ pub enum ClosedBy {
     Remote,
 }
 
-/// What is known of a connection.
+/// The result of classifying a connection.
 #[derive(Clone, Debug)]
 pub enum Classification {
     /// On an outbound listener: not counted.
     Outbound,
-    /// Its TLS status could not be read: neither plaintext nor mutual TLS. Counted as an error.
+    /// The TLS status could not be read: neither plaintext nor mutual TLS. Counted as an error.
     Unreadable,
-    /// A peer.
+    /// A classified peer.
     Peer(Peer),
 }
 
-/// The first bytes of a connection, while they could be the beginning of a ClientHello.
+/// The first bytes of a connection, while they may be the start of a ClientHello.
 #[derive(Debug, Default)]
 struct FirstBytes {
     bytes: [u8; NEEDED],
@@ -55,9 +55,9 @@ pub struct Connection {
     context: u32,
     plugin: Rc<Plugin>,
     state: State,
-    /// The traffic of its requests: `None` before the first, `App` for good.
+    /// The traffic of its requests: `None` before the first; never changes from `App`.
     traffic: Option<Traffic>,
-    /// How requests find it.
+    /// How requests find this connection.
     pub link: ConnectionLink,
 }
 
@@ -75,7 +75,7 @@ impl Connection {
         }
     }
 
-    /// Its classification, if it has one.
+    /// Its classification; `None` until enough data arrived.
     pub fn classification(&self) -> Option<&Classification> {
         match &self.state {
             State::Pending(_) => None,
@@ -120,8 +120,8 @@ impl Connection {
         }
     }
 
-    /// The traffic of the request at hand. The User-Agent of a connection that carried application traffic is not
-    /// read again, so that application traffic never counts as a probe.
+    /// The traffic of the current request. A connection that carried application traffic stays `App`, so that
+    /// application traffic never counts as a probe, and its User-Agent is not read again.
     pub fn traffic<H: Host>(&mut self, worker: &mut Worker<H>) -> Traffic {
         if self.traffic != Some(Traffic::App) {
             worker.access.user_agent();
@@ -130,7 +130,7 @@ impl Connection {
         self.traffic.unwrap_or(Traffic::App)
     }
 
-    /// `None`: too few bytes yet.
+    /// `None` if more bytes are needed.
     fn classify<H: Host>(&mut self, worker: &mut Worker<H>) -> Option<Classification> {
         if worker.is_outbound() {
             return Some(Classification::Outbound);
@@ -176,8 +176,8 @@ impl Connection {
         Ok(opening(first.bytes.get(..first.len).unwrap_or_default()))
     }
 
-    /// The peer of a connection that closed before any byte reached the filter: design, section 2. A failed
-    /// handshake is counted here; it has no peer.
+    /// The peer of a connection that closed before any byte reached the filter, if it is a plaintext caller. Counts
+    /// a failed handshake, which has no peer.
     fn peer_without_data<H: Host>(
         &self,
         worker: &mut Worker<H>,
@@ -188,7 +188,7 @@ impl Connection {
         }
         let access = &mut worker.access;
         if access.read(Attribute::TLS_VERSION).ok()? && !access.bytes.is_empty() {
-            // A reason alone proves nothing: a client that resets after a good handshake leaves one too (measured).
+            // A reason alone is no proof: a reset after a complete handshake leaves one too (measured).
             let reason = access.read(Attribute::FAILURE_REASON).ok()?;
             let names_certificate = |bytes: &[u8]| {
                 bytes
@@ -200,15 +200,15 @@ impl Connection {
             }
             return None;
         }
-        // Envoy reads nothing from a client until the upstream is connected, and closes the client if that
-        // fails (measured). A client that closes without a byte is a port check.
+        // Envoy does not read from the client until the upstream is connected, and closes the client connection
+        // if that fails (measured). A client that closes without sending a byte is a port check.
         if closed_by == ClosedBy::Remote || hbone_principal(access).ok()?.is_some() {
             return None;
         }
         Some(self.not_terminated_peer(worker))
     }
 
-    /// The caller of a connection without TLS at this proxy and without enough bytes to look at.
+    /// The caller of a connection without TLS at this proxy and with too few bytes to classify.
     fn not_terminated_peer<H: Host>(&self, worker: &mut Worker<H>) -> Peer {
         let server_name = worker.access.read(Attribute::SERVER_NAME);
         let security = if server_name == Ok(true) && !worker.access.bytes.is_empty() {

@@ -1,11 +1,11 @@
-//! How a request finds its connection: by properties that the NETWORK context sets on the connection, which
-//! every request on it can read and no peer can set.
+//! How a request finds its connection: the NETWORK context sets properties on the connection, which every request
+//! on it can read and no peer can set.
 //!
-//! - The link, on every classified connection, holds the number of its context. It is always right, but Envoy
-//!   enters the VM once more for every value that it returns, to allocate room.
-//! - The mark, on connections with a second request, is empty, and its name holds the number. A request
-//!   asks for the mark of the connection whose data came last. If it has that mark, this is its connection. If not,
-//!   as with pipelining or behind a filter that delays requests, the link answers.
+//! - The link, on every classified connection, holds the number of its context. It is always correct but
+//!   expensive: Envoy re-enters the VM to allocate memory for each returned value.
+//! - The mark, on connections with more than one request, has an empty value and the number in its name. A request
+//!   checks for the mark of the connection that received data last. A hit identifies its connection. A miss, caused
+//!   by pipelining or a filter that delays requests, falls back to the link.
 //!
 //! Source: <https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/include/proxy-wasm/wasm.h>, `copyToPointerSize`.
 
@@ -13,10 +13,10 @@ use crate::access::Access;
 use crate::attribute::Attribute;
 use crate::host::Host;
 
-/// What a connection has set of its link and mark.
+/// The mark of a connection.
 #[derive(Debug, Default)]
 pub struct ConnectionLink {
-    /// A request found the connection by its link, so a mark pays off.
+    /// A request found the connection by its link, so the next one will profit from a mark.
     pub wants_mark: bool,
     mark: Option<String>,
 }
@@ -27,7 +27,7 @@ impl ConnectionLink {
         self.mark.as_deref()
     }
 
-    /// Sets the mark of the connection at hand, if it wants one.
+    /// Sets the mark of the current connection, if it wants one.
     pub fn update<H: Host>(&mut self, access: &mut Access<H>, vm: Option<u64>, context: u32) {
         if self.wants_mark && self.mark.is_none() {
             self.wants_mark = false;
@@ -41,8 +41,8 @@ impl ConnectionLink {
     }
 }
 
-/// Sets the link of the connection at hand. `vm` distinguishes VMs that one connection may see one after the
-/// other, because each has contexts with the same numbers.
+/// Sets the link of the current connection. A connection may outlive its VM; `vm` distinguishes the VMs, because
+/// context numbers repeat in each.
 pub fn set<H: Host>(access: &mut Access<H>, vm: Option<u64>, context: u32) {
     if let Some(vm) = vm {
         let mut value = [0; 12];
@@ -53,7 +53,7 @@ pub fn set<H: Host>(access: &mut Access<H>, vm: Option<u64>, context: u32) {
     }
 }
 
-/// The context of the connection that the request at hand came on. `None` if this VM did not classify it.
+/// The context of the current request's connection. `None` if this VM did not classify it.
 pub fn get<H: Host>(access: &mut Access<H>, vm: Option<u64>) -> Option<u32> {
     if !access.read(Attribute::CONNECTION_LINK).ok()? {
         return None;

@@ -1,4 +1,4 @@
-//! A scripted host for unit tests: properties and headers are set, calls recorded, failures ordered.
+//! A scripted host for unit tests: sets properties and headers, records calls, injects failures.
 
 use crate::attribute::Attribute;
 use crate::host::{HeaderMap, Host, MetricId, MetricKind, Status};
@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 pub struct FakeHost {
     /// By path.
     pub properties: BTreeMap<String, Vec<u8>>,
-    /// The connection that callbacks are for: properties that the filter sets belong to it.
+    /// The current connection, which owns the properties that the filter sets.
     pub connection: u32,
     own_properties: BTreeMap<(u32, String), Vec<u8>>,
     pub request_headers: BTreeMap<String, Vec<u8>>,
@@ -20,7 +20,7 @@ pub struct FakeHost {
     pub seconds: u64,
     /// Every call's name.
     pub calls: Vec<&'static str>,
-    /// By call or by attribute.
+    /// By name of the call or attribute.
     failing: BTreeMap<String, Status>,
     metrics: Vec<(String, i64)>,
 }
@@ -163,7 +163,7 @@ impl Host for FakeHost {
 
     fn increment_metric(&mut self, id: MetricId, by: i64) -> Result<(), Status> {
         self.call("increment_metric")?;
-        assert!(by > 0, "Envoy refuses an increment of {by}");
+        assert!(by > 0, "Envoy rejects an increment of {by}");
         self.metrics[id.0 as usize].1 += by;
         Ok(())
     }

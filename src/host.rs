@@ -1,13 +1,13 @@
 //! The host: every call that the filter makes to Envoy, each with a `Result`.
 //!
-//! [`crate::abi`] implements the trait for Envoy, unit tests with a scripted double. The trait does not know
-//! callers, verdicts or metric names.
+//! [`crate::abi`] implements the trait for Envoy, unit tests with a scripted double. The trait is independent of
+//! callers, verdicts and metric names.
 
 /// A host call that failed, with its status number.
 ///
 /// Numbers: proxy-wasm ABI 0.2.1, `proxy_status_t`
-/// (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>). Envoy also returns numbers that the
-/// SDK's enum does not have, so the number is kept as it came.
+/// (<https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>). Envoy also returns numbers that are
+/// missing from the SDK's enum, so the raw number is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Status(pub u32);
 
@@ -19,7 +19,7 @@ impl Status {
     /// The value is empty: Envoy's other status for an absent one.
     pub const EMPTY: Status = Status(7);
 
-    /// Whether the status means "absent" and not "failed".
+    /// Whether the status means "absent" rather than "failed".
     pub fn is_absence(self) -> bool {
         self == Status::NOT_FOUND || self == Status::EMPTY
     }
@@ -34,7 +34,7 @@ pub struct MetricId(pub u32);
 pub enum MetricKind {
     /// Only goes up.
     Counter,
-    /// Goes up and down. Process-wide: all workers share it.
+    /// Goes up and down. Process-wide: shared by all workers.
     Gauge,
 }
 
@@ -57,8 +57,8 @@ pub trait Host {
     /// [`Status::NOT_FOUND`] if it is absent, any other status if the host failed.
     fn property(&mut self, path: &str, into: &mut Vec<u8>) -> Result<(), Status>;
 
-    /// Sets a property of the filter's own. Set in a network context it lasts as long as the connection, and
-    /// every request on that connection can read it.
+    /// Sets one of the filter's own properties. Set in a network context, it lives as long as the connection and
+    /// every request on the connection can read it.
     ///
     /// # Errors
     /// Any status but Ok.
@@ -100,7 +100,7 @@ pub trait Host {
     /// Any status but Ok.
     fn define_metric(&mut self, kind: MetricKind, name: &str) -> Result<MetricId, Status>;
 
-    /// Adds to a counter. 0 or less is a bad argument for Envoy.
+    /// Adds to a counter. Envoy rejects 0 and negative increments.
     ///
     /// # Errors
     /// Any status but Ok.

@@ -1,13 +1,13 @@
-//! Label values that come from outside, encoded so that they can stand in a metric's name.
+//! Encodes untrusted label values so that they are safe in a metric's name.
 //!
-//! Envoy takes labels out of a metric's name with regexes that are not anchored. So a value may contain neither a
-//! separator nor anything that one of Istio's stock regexes matches
+//! Envoy extracts labels from a metric's name with unanchored regexes. So a value must not contain a separator or
+//! text that one of Istio's stock regexes matches
 //! (<https://github.com/istio/istio/blob/master/tools/packaging/common/envoy_bootstrap.json>,
 //! <https://github.com/istio/istio/blob/master/pkg/bootstrap/config.go>).
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-/// Separators of labels, what needs escapes in Prometheus' text format, and the escape character itself.
+/// Label separators, characters that Prometheus' text format escapes, and the percent sign.
 const SEPARATORS: &AsciiSet = &CONTROLS
     .add(b';')
     .add(b',')
@@ -20,7 +20,7 @@ const SEPARATORS: &AsciiSet = &CONTROLS
 
 const SEPARATORS_AND_DOTS: &AsciiSet = &SEPARATORS.add(b'.');
 
-/// The literal beginnings of the stock regexes that could match inside a value. The other regexes are anchored.
+/// The literal prefixes of the stock regexes that could match inside a value. The other regexes are anchored.
 const STOCK_REGEXES: [&str; 7] = [
     "cache.",
     "component.",
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[test]
-    fn ordinary_values_stay_as_they_are() {
+    fn ordinary_values_are_unchanged() {
         for text in [
             "10.0.0.7",
             "fd00::10:2",
@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn separators_quotes_and_other_than_printable_ascii_are_encoded() {
+    fn separators_quotes_and_unprintable_characters_are_encoded() {
         assert_eq!(
             encoded("a;b,c=d%e\"f'g\\h`"),
             "a%3Bb%2Cc%3Dd%25e%22f%27g%5Ch%60"

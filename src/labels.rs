@@ -1,5 +1,5 @@
-//! Labels, and the label sets that metrics have. A label set is a struct that encodes itself; the same definition
-//! lists its labels for the documentation.
+//! The label sets of the metrics. A label set is a struct that encodes itself; the documentation is generated from
+//! the same definition.
 
 use crate::caller::SourceIp;
 use crate::label_value::push_encoded;
@@ -8,7 +8,7 @@ use crate::traffic::Traffic;
 use std::fmt::Write;
 use std::rc::Rc;
 
-/// The filter's own value for what is beyond a limit.
+/// The label value for anything beyond a limit.
 pub const OVERFLOW: &str = "overflow";
 
 /// A label: its name and, for the documentation, its meaning.
@@ -22,7 +22,7 @@ pub struct Label {
 
 /// A value that can be encoded as a label's value.
 trait LabelValue {
-    /// Appends the value. An empty one leaves the label out.
+    /// Appends the value. Nothing appended omits the label.
     fn push(&self, into: &mut String);
 }
 
@@ -73,12 +73,12 @@ label_set! {
     PeerLabels {
         peer: ConnectionSecurity = "how the connection was secured: `mutual_tls`, `tls_no_client_cert`, `tls_passthrough` or `plaintext`",
         strict: Strict = "what STRICT would do: `allow`, `reject`, or `exempt` (a port in `exempt`)",
-        source_ip: Option<SourceIp> = "address of the TCP peer, or the block that `ipv4Prefix`/`ipv6Prefix` make of it; `forwarded`: only a forwarded address was visible; `overflow`: beyond `maxCallers`; `unknown`: no IP address",
-        source_name: Option<Rc<str>> = "the name that `callers` gives to the address",
+        source_ip: Option<SourceIp> = "address of the TCP peer, or its block (`ipv4Prefix`, `ipv6Prefix`); `forwarded`: only an address from `X-Forwarded-For` was visible; `overflow`: beyond `maxCallers`; `unknown`: no IP address",
+        source_name: Option<Rc<str>> = "name of the address in `callers`",
         source_principal: Option<Principal> = "SPIFFE id of a mutual TLS peer, with `principals: true`; `overflow`: beyond `maxCallers`",
-        destination_workload: Rc<str> = "the called workload (`WORKLOAD_NAME` of the proxy's node metadata)",
-        destination_workload_namespace: Rc<str> = "its namespace (`NAMESPACE` of the proxy's node metadata)",
-        destination_port: Option<Port> = "the target port; `overflow`: beyond 64 ports",
+        destination_workload: Rc<str> = "workload that was called (`WORKLOAD_NAME` of the proxy's node metadata)",
+        destination_workload_namespace: Rc<str> = "namespace of that workload (`NAMESPACE` of the proxy's node metadata)",
+        destination_port: Option<Port> = "target port; `overflow`: beyond 64 ports",
     }
 }
 
@@ -94,7 +94,7 @@ label_set! {
 }
 
 label_set! {
-    /// The label that requests have beside their peer's.
+    /// The label of requests in addition to their peer's labels.
     TrafficLabel {
         traffic: Option<Traffic> = "`app`, `probe` or `scrape`, a hint from the User-Agent; not on mutual TLS requests",
     }
@@ -103,14 +103,14 @@ label_set! {
 label_set! {
     /// Labels of host errors.
     AttributeLabels {
-        attribute: &'static str = "what could not be read, decoded or written: a closed set",
+        attribute: &'static str = "value that could not be read, decoded or written: a closed set",
     }
 }
 
 label_set! {
     /// Labels of the configuration's problems.
     ConfigLabels<'a> {
-        vm_id: &'a str = "the plugin's `vm_id`, if it has one; Istio sets none",
+        vm_id: &'a str = "`vm_id` of the plugin, if set; Istio leaves it empty",
     }
 }
 
@@ -134,9 +134,9 @@ impl LabelSet for NoLabels {
 /// Labels of requests.
 #[derive(Clone, Debug)]
 pub struct RequestLabels<'p> {
-    /// The peer's.
+    /// Labels of the peer.
     pub peer: &'p PeerLabels,
-    /// The request's own.
+    /// Label of the request itself.
     pub traffic: TrafficLabel,
 }
 
@@ -151,7 +151,7 @@ impl LabelSet for RequestLabels<'_> {
 }
 
 impl PeerLabels {
-    /// Whether a label reads `overflow`.
+    /// Whether the value of any label is `overflow`.
     pub fn is_overflow(&self) -> bool {
         self.source_ip == Some(SourceIp::Overflow)
             || self.source_principal == Some(Principal::Overflow)
@@ -160,7 +160,7 @@ impl PeerLabels {
 }
 
 impl HandshakeLabels {
-    /// Whether a label reads `overflow`.
+    /// Whether the value of any label is `overflow`.
     pub fn is_overflow(&self) -> bool {
         self.source_ip == Some(SourceIp::Overflow) || self.destination_port == Some(Port::Overflow)
     }
@@ -169,7 +169,7 @@ impl HandshakeLabels {
 /// A mutual TLS peer's name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Principal {
-    /// The URI of its certificate: text from outside.
+    /// The URI of its certificate: untrusted text.
     Uri(Rc<str>),
     /// Beyond `maxCallers`.
     Overflow,
@@ -180,14 +180,14 @@ pub enum Principal {
 pub enum Port {
     /// Its number.
     Number(u16),
-    /// Beyond the ports that have series of their own.
+    /// Beyond the ports with their own series.
     Overflow,
 }
 
 impl LabelValue for Principal {
     fn push(&self, into: &mut String) {
         match self {
-            // A certificate's URI must never read like the filter's own value.
+            // A certificate's URI must not look like the filter's own value.
             Principal::Uri(uri) if **uri == *OVERFLOW => into.push_str("%6Fverflow"),
             Principal::Uri(uri) => push_encoded(into, uri),
             Principal::Overflow => into.push_str(OVERFLOW),

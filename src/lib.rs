@@ -1,16 +1,16 @@
 //! plainsight: a Wasm filter for Envoy sidecars that reports which inbound callers would break if a namespace moved
 //! from `PeerAuthentication` mode PERMISSIVE to STRICT.
 //!
-//! A connection's way through the modules has one direction:
+//! Data flows through the modules in one direction:
 //!
 //! ```text
 //! abi (Envoy's bytes) -> access (typed facts) -> tls_status, client_hello -> security (verdict)
 //!     -> caller (who) -> labels -> series (which metrics) -> one increment, one header
 //! ```
 //!
-//! [`vm`] holds one object per context: [`connection`], [`request`], [`plugin`]. [`worker`] is what they share.
-//! [`host`] is the only way to Envoy, and [`abi`] the only file with `unsafe` code. The rest is plain Rust, driven
-//! by a scripted host in unit tests.
+//! [`vm`] holds one object per context: [`connection`], [`request`], [`plugin`]. [`worker`] is their shared state.
+//! All calls to Envoy go through [`host`], and [`abi`] is the only file with `unsafe` code. The rest is plain Rust,
+//! driven by a scripted host in unit tests.
 
 #![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 

@@ -4,7 +4,7 @@ use crate::abi::{ERROR, INFO, WARN};
 use crate::new_caller;
 use log::{Level, Log, Metadata, Record};
 
-/// Where a line goes, with its `proxy_log_level_t`.
+/// Writes one line at a `proxy_log_level_t`.
 pub type Sink = fn(level: u32, line: &str);
 
 /// A logger.

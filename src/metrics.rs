@@ -1,5 +1,5 @@
-//! The filter's metrics: each one's name, kind, meaning and labels, defined here and nowhere else. The
-//! documentation is generated from [`METRICS`].
+//! The only definition of the filter's metrics: name, kind, meaning and labels. The documentation is generated
+//! from [`METRICS`].
 
 use crate::host::{Host, MetricId, MetricKind, Status};
 use crate::labels::{
@@ -8,7 +8,7 @@ use crate::labels::{
 };
 use std::marker::PhantomData;
 
-/// A metric whose labels are an `L`.
+/// A metric with label set `L`.
 #[derive(Debug)]
 pub struct Metric<L> {
     name: &'static str,
@@ -32,7 +32,7 @@ pub struct Row {
     pub name: &'static str,
     /// Counter or gauge.
     pub kind: MetricKind,
-    /// What it measures.
+    /// Its meaning.
     pub help: &'static str,
     /// Its labels, in order.
     pub labels: &'static [Label],
@@ -57,10 +57,10 @@ impl<L: LabelSet> Metric<L> {
         }
     }
 
-    /// Defines the metric with these labels. Each call with the same labels gives another id of the same metric.
+    /// Defines the metric with these labels. Each call returns a new id, even for the same labels.
     ///
     /// The labels are packed into one: Istio's stock bootstrap has the tag regex `(tag\.(.+?);\.)`, so every
-    /// stock sidecar shows `name{tag="k=v,k=v"}`
+    /// stock sidecar exposes `name{tag="k=v,k=v"}`
     /// (<https://github.com/istio/istio/blob/master/pkg/bootstrap/config.go>).
     ///
     /// # Errors
@@ -88,7 +88,7 @@ pub const REQUESTS: Metric<RequestLabels<'_>> = Metric::new(
     MetricKind::Counter,
     "requests, counted at their start; also with the labels of connections",
 );
-/// When a caller was last seen.
+/// Last-seen time of a caller.
 pub const LAST_SEEN: Metric<PeerLabels> = Metric::new(
     "plainsight_last_seen_timestamp_seconds",
     MetricKind::Gauge,
@@ -100,7 +100,7 @@ pub const HANDSHAKE_FAILURES: Metric<HandshakeLabels> = Metric::new(
     MetricKind::Counter,
     "TLS handshakes that failed because of the client's certificate: none, unknown authority, expired; always 0 on Envoy 1.36, which gives no reason",
 );
-/// What was counted as overflow.
+/// Everything counted as overflow.
 pub const OVERFLOW_TOTAL: Metric<NoLabels> = Metric::new(
     "plainsight_overflow_total",
     MetricKind::Counter,

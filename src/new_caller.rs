@@ -3,10 +3,10 @@
 use crate::labels::{PeerLabels, Port};
 use serde::Serialize;
 
-/// The target of its log records, which are JSON and get no prefix.
+/// The log target of these lines, which are JSON and get no prefix.
 pub const LOG_TARGET: &str = "new caller";
 
-/// One JSON line, with the names of the labels.
+/// One JSON line. Its fields are named like the labels.
 #[derive(Serialize)]
 struct Line<'l> {
     plainsight: &'static str,

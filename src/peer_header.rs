@@ -5,10 +5,10 @@ use crate::security::{ConnectionSecurity, Strict};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::rc::Rc;
 
-/// What the application sees if nothing is known of the connection.
+/// The value for a connection that could not be classified.
 pub const UNKNOWN: &str = "unknown";
 
-/// Other than printable ASCII cannot stand in a String (RFC 9651, section 3.3.3).
+/// A String is limited to printable ASCII (RFC 9651, section 3.3.3).
 const UNPRINTABLE: &AsciiSet = CONTROLS;
 
 /// `plaintext;strict=reject;source_ip="10.0.0.7"`.
@@ -59,7 +59,7 @@ mod tests {
     use crate::settings::Settings;
 
     #[test]
-    fn the_two_examples_of_the_contract() {
+    fn a_caller_has_its_address_and_a_mutual_tls_peer_its_principal() {
         let ip = Source::parse("10.0.0.7:80").label(&Settings::default());
         assert_eq!(
             &*for_caller(ConnectionSecurity::Plaintext, Strict::Reject, ip),
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_cannot_end_its_string() {
+    fn a_value_cannot_close_its_string() {
         assert_eq!(
             &*for_principal("a\";b=\"c\\\r\n\u{e9}"),
             "mutual_tls;strict=allow;principal=\"a\\\";b=\\\"c\\\\%0D%0A%C3%A9\""

@@ -1,4 +1,4 @@
-//! A plugin of this VM: its configuration and the workload that it serves.
+//! A plugin of this VM: its configuration and the workload behind this proxy.
 
 use crate::access::{Access, Unreadable};
 use crate::attribute::Attribute;
@@ -9,18 +9,18 @@ use std::rc::Rc;
 /// Max bytes of a workload's or namespace's name.
 const MAX_NAME: usize = 256;
 
-/// A configuration as it arrived and what it means. Plugins with the same one share it.
+/// A configuration, raw and parsed. Plugins with identical ones share it.
 #[derive(Debug)]
 pub struct Configuration {
     json: Vec<u8>,
     /// The settings in force.
     pub settings: Settings,
-    /// What is wrong with it.
+    /// Its problems.
     pub problems: Problems,
 }
 
 impl Configuration {
-    /// Parses a configuration. One that the host failed to return gives the defaults and a problem.
+    /// Parses a configuration. An unreadable one gives the defaults and a problem.
     pub fn parse(json: Result<Vec<u8>, Unreadable>) -> Configuration {
         let Ok(json) = json else {
             let mut problems = Problems::default();
@@ -49,7 +49,7 @@ impl Configuration {
     }
 }
 
-/// A plugin. Connections and requests share it, so it outlives its context while they need it.
+/// A plugin. Connections and requests share it and may outlive its context.
 #[derive(Debug)]
 pub struct Plugin {
     /// Its configuration.
@@ -62,14 +62,14 @@ pub struct Plugin {
 }
 
 impl Plugin {
-    /// A plugin with this configuration, on the proxy at hand.
+    /// A plugin with this configuration, on this proxy.
     pub fn new<H: Host>(access: &mut Access<H>, configuration: Rc<Configuration>) -> Plugin {
         let mut name = |attribute| -> Rc<str> {
             let text = access.text(attribute, MAX_NAME);
             text.ok().flatten().unwrap_or_default().into()
         };
         let (workload, namespace) = (name(Attribute::WORKLOAD_NAME), name(Attribute::NAMESPACE));
-        // Without a name of its own the proxy matches no scope: a rejected caller must not look exempt.
+        // A proxy without a name matches no scope, because a rejected caller must not look exempt.
         let matches =
             |scope: &Option<String>, name: &str| scope.as_deref().is_none_or(|scope| scope == name);
         let exempt_ports = configuration
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exemption_holds_within_its_scope() {
+    fn an_exemption_applies_within_its_scope() {
         let json = r#"{"exempt":[{"port":1},{"port":2,"namespace":"shop"},{"port":3,"workload":"web"},{"port":4,"namespace":"shop","workload":"web"}]}"#;
         let exempt = |workload, namespace| -> Vec<u16> {
             let plugin = plugin(json, workload, namespace);

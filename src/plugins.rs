@@ -9,7 +9,7 @@ use crate::plugin::{Configuration, Plugin};
 use rustc_hash::FxHashSet;
 use std::rc::Rc;
 
-/// The timer's period: how late a last-seen time and mutual TLS counts may be.
+/// The timer's period, which is the max delay of last-seen times and mutual TLS counts.
 const TICK_MILLISECONDS: u32 = 5_000;
 /// Max problems that one VM logs.
 const MAX_LOGGED: usize = 10;
@@ -24,14 +24,14 @@ struct Entry {
     last_tick: u64,
 }
 
-/// The plugins: two in a stock mesh.
+/// The plugins, usually a NETWORK and an HTTP one.
 #[derive(Debug, Default)]
 pub struct Plugins {
     entries: Vec<Entry>,
     /// Ticks of all plugins.
     ticks: u64,
     config_errors: Option<MetricId>,
-    /// Problems in force that were logged.
+    /// Logged problems that are still in force.
     logged: Vec<String>,
 }
 
@@ -42,8 +42,8 @@ impl Plugins {
         Some(Rc::clone(&entry.plugin))
     }
 
-    /// A configuration arrived. Its problems are logged and counted, and it is never refused: that would stop
-    /// Envoy at startup, under FAIL_OPEN too (measured).
+    /// Applies a new configuration. Logs and counts its problems, but never rejects it: that would stop Envoy at
+    /// startup, even under FAIL_OPEN (measured).
     pub fn configure<H: Host>(&mut self, access: &mut Access<H>, context: u32, size: usize) {
         let json = access.plugin_configuration(size);
         let mut in_force = self.entries.iter().map(|entry| &entry.plugin.configuration);
@@ -72,9 +72,9 @@ impl Plugins {
         access.tick_every(TICK_MILLISECONDS);
     }
 
-    /// The timer of a plugin. Retires plugins that were replaced or removed, which is detected by missed ticks: the
-    /// host's call for it is `proxy_on_done`, and a module that exports that is entered at the end of each stream
-    /// too (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/context.cc>, `onDone`).
+    /// Handles a plugin's timer. Retires plugins that were replaced or removed, detected by missed ticks: exporting
+    /// `proxy_on_done`, the callback for this, would cost a VM entry at the end of each stream
+    /// (<https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/context.cc>, `onDone`).
     pub fn tick<H: Host>(&mut self, access: &mut Access<H>, context: u32) {
         self.ticks = self.ticks.saturating_add(1);
         let now = self.ticks;
@@ -123,13 +123,13 @@ impl Plugins {
         self.logged = logged;
     }
 
-    /// Records the number of problems. Each tick does: several workers share the gauge, and the last one to read a
-    /// new configuration must win.
+    /// Records the number of problems. Repeated on each tick, because all workers share the gauge and the newest
+    /// configuration must win.
     fn count_problems<H: Host>(&mut self, access: &mut Access<H>) {
         if self.config_errors.is_none() {
             let vm_id = access.text(Attribute::VM_ID, MAX_VM_ID);
             let vm_id = String::from(vm_id.ok().flatten().unwrap_or_default());
-            // Two VMs of a process would overwrite each other's gauge, so each named one has its own.
+            // Two VMs of a process would overwrite each other's gauge, so each VM with a `vm_id` has its own.
             self.config_errors = access.define(CONFIG_ERRORS, &ConfigLabels { vm_id: &vm_id });
         }
         let problems = u64::try_from(self.problems().len()).unwrap_or(u64::MAX);

@@ -1,4 +1,4 @@
-//! A request seen by the HTTP plugin: counted, and its header set.
+//! A request seen by the HTTP plugin: counts it and sets its header.
 
 use crate::access::Unreadable;
 use crate::connection::{Classification, Connection};
@@ -19,8 +19,8 @@ pub struct Request {
 }
 
 impl Request {
-    /// Counts the request at its start, so that a long stream is seen at once, and sets the header to the
-    /// application. `connection` is absent if the NETWORK plugin did not classify it. Returns what the response needs.
+    /// Counts the request at its start, so that a long stream shows up immediately, and sets the header to the
+    /// application. `connection` is `None` if the NETWORK plugin did not classify it. Returns the response's state.
     pub fn on_headers<H: Host>(
         worker: &mut Worker<H>,
         plugin: Rc<Plugin>,
@@ -37,7 +37,7 @@ impl Request {
         };
         let settings = plugin.settings();
         if let Some(name) = &settings.request_header {
-            // Replaced even if nothing is known, so that the client's own copy never arrives.
+            // Replaced on unclassified connections too, so that the client's own copy never gets through.
             let value = peer.as_ref().map_or(UNKNOWN, |peer| &peer.header);
             worker.access.set_request_header(name, value);
         }
@@ -49,7 +49,7 @@ impl Request {
             })
     }
 
-    /// The response to a caller that STRICT would reject.
+    /// Adds the headers to the response for a caller that STRICT would reject.
     pub fn on_response_headers<H: Host>(self, worker: &mut Worker<H>) {
         let settings = self.plugin.settings();
         if let Some(name) = &settings.response_header {
@@ -82,7 +82,7 @@ fn count_on_connection<H: Host>(
     classification
 }
 
-/// Classifies and counts a request by itself. What Envoy parses as HTTP is no TLS passed through.
+/// Classifies and counts a request without its connection. HTTP that Envoy parsed cannot be passed-through TLS.
 fn count_alone<H: Host>(worker: &mut Worker<H>, plugin: &Plugin) -> Classification {
     if worker.is_outbound() {
         return Classification::Outbound;

@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exempt_port_serves_everybody_and_mutual_tls_stays_allow() {
+    fn an_exempt_port_serves_all_callers_and_mutual_tls_stays_allow() {
         let verdict = ConnectionSecurity::MutualTls.under_strict(true);
         assert_eq!(verdict, Strict::Allow);
         for security in UNAUTHENTICATED {

@@ -1,6 +1,6 @@
 //! The series of a worker: label sets with the ids of their metrics, each defined once.
 //!
-//! Plaintext is the evidence, so it is counted at once. Mutual TLS requests are added up and flushed on the
+//! Plaintext is the evidence, so it is counted immediately. Mutual TLS requests are accumulated and flushed on the
 //! timer.
 
 use crate::access::Access;
@@ -15,7 +15,7 @@ use rustc_hash::FxHashMap;
 use std::cell::{Cell, OnceCell};
 use std::rc::Rc;
 
-/// The id of a metric that is defined when it is first needed.
+/// The id of a metric that is defined on first use.
 #[derive(Debug, Default)]
 struct LazyMetric(Cell<Option<MetricId>>);
 
@@ -37,18 +37,18 @@ impl LazyMetric {
 #[derive(Debug)]
 pub struct PeerSeries {
     labels: PeerLabels,
-    /// The header of a named caller. Beyond the limits many callers share a series.
+    /// The header of a named caller. Empty for overflow, where many callers share one series.
     header: OnceCell<Rc<str>>,
     connections: LazyMetric,
     last_seen: LazyMetric,
-    /// Without `traffic`, then one for each of its values.
+    /// Requests without label `traffic`; those below have one of its values each.
     requests: LazyMetric,
     app_requests: LazyMetric,
     probe_requests: LazyMetric,
     scrape_requests: LazyMetric,
     /// Open connections.
     open: Cell<u32>,
-    /// A connection or a request came since the last tick.
+    /// Whether there was a connection or a request since the last tick.
     active: Cell<bool>,
     /// Mutual TLS requests that are not flushed yet.
     pending: Cell<i64>,
@@ -75,7 +75,7 @@ impl PeerSeries {
         self.labels.peer == ConnectionSecurity::MutualTls
     }
 
-    /// The header of the caller, made once if the series is its own.
+    /// The caller's header, built once unless callers share the series.
     pub fn caller_header(&self, make: impl FnOnce() -> Rc<str>) -> Rc<str> {
         if self.labels.is_overflow() {
             return make();
@@ -83,13 +83,13 @@ impl PeerSeries {
         Rc::clone(self.header.get_or_init(make))
     }
 
-    /// A connection closed.
+    /// Marks one connection as closed.
     pub fn closed(&self) {
         self.open.set(self.open.get().saturating_sub(1));
         self.active.set(true);
     }
 
-    /// A mutual TLS request, to be flushed later.
+    /// Counts a mutual TLS request at the next flush.
     pub fn defer_request(&self) {
         self.pending.set(self.pending.get().saturating_add(1));
     }
@@ -109,8 +109,8 @@ impl SeriesRegistry {
         self.peers.get(labels).map(Rc::clone)
     }
 
-    /// The series of a peer, added if it is new. A caller without mutual TLS is seen at once: the last-seen time
-    /// is the evidence.
+    /// The series of a peer, added if new. Records the last-seen time of a new caller without mutual TLS
+    /// immediately, because it is the evidence.
     pub fn find_or_add<H: Host>(
         &mut self,
         access: &mut Access<H>,
@@ -134,12 +134,12 @@ impl SeriesRegistry {
         self.handshake_failures.contains_key(labels)
     }
 
-    /// Makes the overflow counter visible at 0.
+    /// Defines the overflow counter, so that it is exported as 0.
     pub fn define_overflow<H: Host>(&self, access: &mut Access<H>) {
         self.overflow.id(access, OVERFLOW_TOTAL, &NoLabels);
     }
 
-    /// Counts a connection, which is open now.
+    /// Counts a connection and marks it as open.
     pub fn count_connection<H: Host>(&self, access: &mut Access<H>, series: &PeerSeries) {
         series.open.set(series.open.get().saturating_add(1));
         series.active.set(true);
@@ -149,7 +149,7 @@ impl SeriesRegistry {
         self.count_overflow(access, series.labels.is_overflow(), 1);
     }
 
-    /// Counts a request at once; `traffic` is `None` for mutual TLS.
+    /// Counts a request immediately; `traffic` is `None` for mutual TLS.
     pub fn count_request<H: Host>(
         &self,
         access: &mut Access<H>,
@@ -213,8 +213,8 @@ impl SeriesRegistry {
         }
     }
 
-    /// The timer: flushes what is pending, and refreshes the last-seen time of every caller with an open
-    /// connection or a request since the last tick. `now` is absent if the host failed.
+    /// Handles the timer: flushes pending counts, and refreshes the last-seen time of every caller with an open
+    /// connection or a request since the last tick. `now` is `None` if the host failed.
     pub fn tick<H: Host>(&self, access: &mut Access<H>, now: Option<u64>) {
         for series in self.peers.values() {
             if series.is_mutual_tls() {
@@ -287,7 +287,7 @@ mod tests {
             worker.registry.count_connection(&mut worker.access, &again);
         }
         assert_eq!(worker.sum("plainsight_connections_total"), 3);
-        // The last-seen time is the other one.
+        // The second definition is the last-seen gauge.
         assert_eq!(worker.access.host.count("define_metric"), 2);
     }
 
@@ -307,7 +307,7 @@ mod tests {
     fn a_caller_is_last_seen_at_the_tick_after_its_last_connection_closed() {
         let mut worker = Worker::new(peer_labels());
         let last_seen = |worker: &Worker| worker.sum("plainsight_last_seen_timestamp_seconds");
-        assert_eq!(last_seen(&worker), 1_000, "at once");
+        assert_eq!(last_seen(&worker), 1_000, "immediately");
         worker
             .registry
             .count_connection(&mut worker.access, &worker.series);
@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_definition_is_an_error_and_tried_again() {
+    fn a_failed_definition_is_an_error_and_retried() {
         let mut worker = Worker::new(peer_labels());
         worker.access.host.fail("define_metric", Status(12));
         worker

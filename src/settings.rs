@@ -259,7 +259,7 @@ fn exemption(value: &Value, problems: &mut Problems) -> Option<Exemption> {
     let port = problems.at("port", |problems| {
         integer(port.unwrap_or(&Value::Null), 1, 65535, problems)
     });
-    // A scope that cannot be read must not become "any".
+    // An invalid scope must not widen to "any".
     let mut scope = |key, value: Option<&Value>| match value {
         None => Some(None),
         Some(value) => problems.at(key, |problems| name(value, problems).map(Some)),
@@ -301,7 +301,7 @@ fn name(value: &Value, problems: &mut Problems) -> Option<String> {
     }
 }
 
-/// A whole number, which may arrive as `1000.0`: protobuf has only doubles
+/// A whole number, which may arrive as `1000.0`, because numbers of a protobuf Struct are doubles
 /// (<https://protobuf.dev/reference/protobuf/google.protobuf/#value>).
 fn integer<T: TryFrom<i64>>(
     value: &Value,
@@ -309,7 +309,7 @@ fn integer<T: TryFrom<i64>>(
     max: i64,
     problems: &mut Problems,
 ) -> Option<T> {
-    #[allow(clippy::cast_possible_truncation)] // Saturates, and a whole number in bounds is exact.
+    #[allow(clippy::cast_possible_truncation)] // Saturates; exact for whole numbers in range.
     let number = value.as_i64().or_else(|| {
         let float = value.as_f64()?;
         (float.fract() == 0.0).then_some(float as i64)

@@ -1,4 +1,4 @@
-//! What Envoy knows of a connection's TLS: design, section 2.
+//! The TLS status of a connection, from Envoy's connection properties.
 
 use crate::access::{Access, Unreadable};
 use crate::attribute::Attribute;
@@ -9,7 +9,7 @@ use std::rc::Rc;
 /// (<https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md>, section 2.3).
 const MAX_SPIFFE_ID: usize = 2_048;
 
-/// The TLS status of a connection that sent data, so a TLS handshake is complete.
+/// The TLS status of a connection that has received data, so a TLS handshake is complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TlsStatus {
     /// Mutual TLS. The principal is empty if the certificate has no URI, or an unreadable one.
@@ -26,12 +26,12 @@ impl TlsStatus {
     /// An attribute that cannot be read does not end the search, because a later one may prove mutual TLS.
     ///
     /// # Errors
-    /// [`Unreadable`] if one failed and none proves mutual TLS: then it is unknown, not plaintext.
+    /// [`Unreadable`] if one failed and none proves mutual TLS: the connection must not count as plaintext.
     pub fn read<H: Host>(access: &mut Access<H>) -> Result<TlsStatus, Unreadable> {
         let terminated = access
             .read(Attribute::TLS_VERSION)
             .map(|present| present && !access.bytes.is_empty());
-        // Without TLS there is no client certificate to ask for, so plaintext costs two host calls less.
+        // Without TLS there is no client certificate to read, which saves two host calls for plaintext.
         let mut certificate = Ok(());
         if terminated != Ok(false) {
             match client_certificate(access) {
@@ -67,10 +67,10 @@ fn client_certificate<H: Host>(access: &mut Access<H>) -> Result<Option<Rc<str>>
     uri_san.map(|_| None)
 }
 
-/// The principal of the HBONE tunnel around the connection. The tunnel is mutual TLS, the connection inside it
-/// carries none (<https://github.com/istio/istio/blob/master/pilot/pkg/networking/core/listener_waypoint.go>).
+/// The principal of the HBONE tunnel around the connection. The tunnel is mutual TLS; the inner connection has no
+/// TLS (<https://github.com/istio/istio/blob/master/pilot/pkg/networking/core/listener_waypoint.go>).
 ///
-/// Only `spiffe://` is proof: a format string without a value gives `-` (measured).
+/// Only a `spiffe://` value is proof: a format string without a value gives `-` (measured).
 ///
 /// # Errors
 /// [`Unreadable`] if the host failed.
@@ -82,7 +82,7 @@ pub fn hbone_principal<H: Host>(access: &mut Access<H>) -> Result<Option<Rc<str>
     Ok(None)
 }
 
-/// The principal that was just read. Its presence alone proves mutual TLS, so an unreadable one is empty.
+/// The principal just read. Its presence alone proves mutual TLS, so an undecodable one becomes empty.
 fn principal<H: Host>(access: &mut Access<H>, attribute: Attribute) -> Rc<str> {
     match std::str::from_utf8(&access.bytes) {
         Ok(text) if text.len() <= MAX_SPIFFE_ID => text.into(),
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unreadable_attribute_is_never_plaintext_and_a_later_proof_counts() {
+    fn an_unreadable_attribute_is_never_plaintext_and_later_proof_counts() {
         let attributes = [
             Attribute::TLS_VERSION,
             Attribute::URI_SAN,

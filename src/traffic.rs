@@ -1,9 +1,9 @@
-//! The purpose of a request, from its User-Agent: a hint, and a closed set.
+//! The purpose of a request, from its User-Agent: a hint with a closed set of values.
 
 /// The values of label `traffic`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Traffic {
-    /// Neither of the others.
+    /// Everything else.
     App,
     /// A health check.
     Probe,
@@ -11,7 +11,7 @@ pub enum Traffic {
     Scrape,
 }
 
-/// How the User-Agents of well-known probers begin.
+/// User-Agent prefixes of well-known probers.
 /// - kubelet: <https://github.com/kubernetes/kubernetes/blob/master/pkg/probe/http/request.go>
 /// - Google Cloud load balancers: <https://cloud.google.com/load-balancing/docs/health-check-concepts>
 /// - AWS: <https://docs.aws.amazon.com/elasticloadbalancing/latest/application/target-group-health-checks.html>
@@ -27,7 +27,7 @@ const PROBERS: [&[u8]; 8] = [
     b"Azure Traffic Manager Endpoint Monitor",
 ];
 
-/// How the User-Agents of well-known scrapers begin.
+/// User-Agent prefixes of well-known scrapers.
 /// - Prometheus: <https://github.com/prometheus/prometheus/blob/main/scrape/scrape.go>
 /// - VictoriaMetrics: <https://github.com/VictoriaMetrics/VictoriaMetrics/blob/master/lib/promscrape/client.go>
 /// - Grafana Agent and Alloy, OpenTelemetry Collector, Datadog Agent: their scrapers' User-Agents.

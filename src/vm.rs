@@ -1,5 +1,5 @@
-//! The filter as Envoy drives it: one VM per worker, an object per context. Callbacks only find the object that they
-//! are for. None of them pauses, buffers or fails.
+//! The filter's callbacks: one VM per worker, one object per context. A callback looks up its object and delegates
+//! to it. No callback pauses, buffers or fails.
 
 use crate::attribute::Attribute;
 use crate::connection::{ClosedBy, Connection};
@@ -14,8 +14,8 @@ use crate::worker::Worker;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
-/// Max requests that wait for their response. Without a callback for a stream's end, requests without a
-/// response stay; cleared when full.
+/// Max requests with a pending response. No callback reports the end of a stream, so a request without a response
+/// stays; cleared when full.
 const MAX_REQUESTS: usize = 8_192;
 
 /// A VM.
@@ -23,16 +23,16 @@ const MAX_REQUESTS: usize = 8_192;
 pub struct Vm<H> {
     worker: Worker<H>,
     plugins: Plugins,
-    /// The context that was created last, and its plugin's. Its first callback decides whether it is a connection
-    /// or a request. Envoy creates a context right before its first callback
+    /// The latest context, and its plugin's. Its first callback decides whether it is a connection or a request.
+    /// Envoy creates a context right before its first callback
     /// (<https://github.com/envoyproxy/envoy/blob/main/source/extensions/common/wasm/context.cc>,
     /// `onNewConnection`, `decodeHeaders`).
     created: Option<(u32, u32)>,
     connections: FxHashMap<u32, Connection>,
     requests: FxHashMap<u32, Request>,
-    /// The connection whose data came last.
+    /// The connection that received data last.
     latest: Option<u32>,
-    /// Distinguishes this VM in connection links: when it was configured first.
+    /// Distinguishes this VM in connection links: the time of its first configuration.
     id: Option<u64>,
 }
 
@@ -102,7 +102,7 @@ impl<H: Host> Vm<H> {
     /// A request's headers.
     pub fn on_request_headers(&mut self, context: u32) {
         let Some(plugin) = self.plugin_of_new(context) else {
-            // The settings are unknown. A forged copy of the default header must not arrive all the same.
+            // The settings are unknown, but a forged copy of the default header must still not get through.
             if let Some(name) = Settings::default().request_header {
                 self.worker.access.set_request_header(&name, UNKNOWN);
             }
@@ -139,7 +139,7 @@ impl<H: Host> Vm<H> {
         plugin
     }
 
-    /// The context of the connection that the request at hand came on, if this VM knows it: see
+    /// The context of the current request's connection, if this VM classified it: see
     /// [`crate::connection_link`].
     fn connection_of_request(&mut self) -> Option<u32> {
         let access = &mut self.worker.access;

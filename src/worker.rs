@@ -1,4 +1,4 @@
-//! What all connections and requests of a worker share, and the way from a TLS status to a peer with series.
+//! State shared by all connections and requests of a worker, and the step from a TLS status to a peer with series.
 
 use crate::access::Access;
 use crate::attribute::Attribute;
@@ -15,7 +15,7 @@ use std::rc::Rc;
 
 /// Max bytes of an address, with room for a zone.
 const MAX_ADDRESS: usize = 128;
-/// Max ports with series of their own. Callers choose undeclared ports.
+/// Max ports with their own series. Callers can pick any undeclared port.
 const MAX_PORTS: usize = 64;
 
 /// `traffic_direction` OUTBOUND (<https://www.envoyproxy.io/docs/envoy/latest/api-v3/config/core/v3/base.proto>).
@@ -60,7 +60,7 @@ impl<H: Host> Worker<H> {
         }
     }
 
-    /// Whether the listener at hand is outbound. Asked for every connection, because one plugin context may serve
+    /// Whether the current listener is outbound. Checked for every connection, because one plugin context may serve
     /// listeners of both directions. Unreadable counts as inbound.
     pub fn is_outbound(&mut self) -> bool {
         self.access.integer(Attribute::LISTENER_DIRECTION) == Ok(Some(OUTBOUND))

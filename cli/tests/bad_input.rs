@@ -310,3 +310,49 @@ shop/orders  8080  spiffe://a/ns/b/sa/c   mutual TLS, HTTP  works               
     assert_eq!(plainsight(&["peek", path]).code, 3);
     is_error(&plainsight(&["peek", "/nonexistent"]), "/nonexistent: ");
 }
+
+#[test]
+fn help_and_usage_name_the_command_as_kubectl_calls_it() {
+    use std::os::unix::process::CommandExt as _;
+    let called = |name: &str, argument: &str| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_plainsight"))
+            .arg0(name)
+            .arg(argument)
+            .output()
+            .unwrap();
+        String::from_utf8(if output.stdout.is_empty() {
+            output.stderr
+        } else {
+            output.stdout
+        })
+        .unwrap()
+    };
+    for (name, own) in [
+        ("/usr/bin/plainsight", "plainsight"),
+        ("/usr/bin/kubectl-plainsight", "kubectl plainsight"),
+    ] {
+        let help = called(name, "--help");
+        for line in [
+            format!("Usage: {own} [OPTIONS] <COMMAND>"),
+            format!("  {own} report"),
+        ] {
+            assert!(help.contains(&line), "{line} in {help}");
+        }
+        let usage = called(name, "plan");
+        let line = format!("Usage: {own} plan --namespace <NS>");
+        assert!(usage.contains(&line), "{usage}");
+    }
+}
+
+#[test]
+fn a_format_is_refused_before_anything_is_asked() {
+    is_error(&plainsight(&["report", "-o", "junit"]), "only for `gate`");
+    is_error(
+        &plainsight(&["gate", "-f", "/nonexistent", "-o", "html"]),
+        "only for `report`",
+    );
+    is_error(
+        &report("http://127.0.0.1:1", &["--header", "a b: c"]),
+        "--header: not a name and value of HTTP, got: a b: c",
+    );
+}

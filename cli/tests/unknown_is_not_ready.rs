@@ -285,7 +285,7 @@ fn what_looks_strict_and_closes_nothing_passes() {
     // The mesh's policy does not reach a namespace with a policy of its own, and does reach one with UNSET.
     let mesh = policy(ROOT, "default", Some(Mode::Strict));
     assert_eq!(
-        gate(&evidence, Some(&cluster), &[mesh.clone()]).0,
+        gate(&evidence, Some(&cluster), std::slice::from_ref(&mesh)).0,
         Exit::Ready
     );
     let mut unset = cluster;

@@ -1,4 +1,4 @@
-//! The checks of the fuzz targets, bounded and the same on every run. `make fuzz` searches for new cases.
+//! A bounded, deterministic run of the fuzz targets' checks. `make fuzz` searches for new cases.
 #![allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
 
 use proptest::{prelude::*, sample::select, test_runner::RngSeed};
@@ -6,7 +6,7 @@ use proptest::{prelude::*, sample::select, test_runner::RngSeed};
 #[path = "checks.rs"]
 mod checks;
 
-/// Parts that get further into a parser than random bytes do.
+/// Parts that get further into the parsers than random bytes.
 const PARTS: [&str; 32] = [
     "10.0.0.7",
     "fd00::1",

@@ -1,4 +1,4 @@
-//! What must hold for any bytes: one function per parser of the filter, shared by the fuzz targets and
+//! Invariants for any bytes: one function per parser of the filter, shared by the fuzz targets and
 //! `bounded.rs`.
 
 use plainsight::{
@@ -9,7 +9,7 @@ use plainsight::{
     settings::Settings,
 };
 
-/// What the filter parses as an address, the standard library parses too.
+/// Any address that the filter parses, the standard library parses too.
 pub fn address(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     if let Some(endpoint) = Endpoint::parse(&text) {
@@ -21,7 +21,7 @@ pub fn address(bytes: &[u8]) {
     }
 }
 
-/// A block has no bits after its prefix, and is printed as it is parsed.
+/// A block has no host bits after its prefix, and printing it reverses parsing.
 pub fn block(bytes: &[u8]) {
     if let Ok(block) = parse_block(&String::from_utf8_lossy(bytes)) {
         assert_eq!(block, block.trunc());
@@ -29,7 +29,7 @@ pub fn block(bytes: &[u8]) {
     }
 }
 
-/// The bytes after the deciding ones do not change the result, and no more are asked for than needed.
+/// Bytes beyond those needed do not change the result, and the parser never asks for more than needed.
 pub fn client_hello(bytes: &[u8]) {
     let result = opening(bytes);
     assert!(result != Opening::TooShort || bytes.len() < NEEDED);
@@ -45,7 +45,7 @@ pub fn client_hello(bytes: &[u8]) {
     }
 }
 
-/// Any bytes give settings within bounds; what is not a JSON object is a problem; problems are bounded by the input.
+/// Any bytes give settings within bounds; input that is not a JSON object is a problem; the input bounds the problems.
 pub fn configuration(bytes: &[u8]) {
     let (settings, problems) = Settings::parse(bytes);
     assert!((1..=10_000).contains(&settings.max_callers));
@@ -80,7 +80,7 @@ pub fn configuration(bytes: &[u8]) {
     assert!(longest.unwrap_or(0) <= 1_024, "{longest:?}");
 }
 
-/// An encoded value holds no separator, and a header value cannot end its string.
+/// An encoded value contains no separator, and a header value cannot close its string.
 pub fn label_value(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let mut encoded = String::new();

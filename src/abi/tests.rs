@@ -1,5 +1,5 @@
-//! `src/abi.rs` declares the ABI by hand. The SDK's declarations are the reference: numbers are compared with its
-//! types, signatures with its source.
+//! Compares the hand-written ABI of `src/abi.rs` with the SDK: numbers with its types, signatures with its
+//! source.
 
 use crate::abi;
 use crate::host::Status as HostStatus;
@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 #[test]
-fn numbers_are_the_sdk_s() {
+fn numbers_match_the_sdk() {
     let pairs = [
         (abi::DOWNSTREAM_DATA, BufferType::DownstreamData as u32),
         (
@@ -34,7 +34,7 @@ fn numbers_are_the_sdk_s() {
 }
 
 #[test]
-fn host_calls_and_callbacks_have_the_sdk_s_signatures() {
+fn signatures_of_host_calls_and_callbacks_match_the_sdk() {
     let ours = signatures(include_str!("../abi.rs"));
     let mut theirs = BTreeMap::new();
     for file in ["allocator.rs", "dispatcher.rs", "hostcalls.rs", "lib.rs"] {

@@ -1,9 +1,9 @@
-//! Header names that the filter may set without breaking anybody.
+//! Header names that the filter may set.
 
 /// Max bytes of a name.
 const MAX_NAME: usize = 64;
 
-/// Headers that proxies, browsers or authentication use, by how they begin.
+/// Prefixes of headers that proxies, browsers or authentication use.
 /// - Envoy: <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers>
 /// - Istio: <https://istio.io/latest/docs/tasks/observability/distributed-tracing/overview/>
 const RESERVED: [&str; 28] = [
@@ -37,7 +37,7 @@ const RESERVED: [&str; 28] = [
     "x-xss-",
 ];
 
-/// Headers for the caller beside `x-` names: RFC 9745, RFC 8594, RFC 8288.
+/// Response headers allowed besides `x-` names: RFC 9745, RFC 8594, RFC 8288.
 const DEPRECATION: [&str; 3] = ["deprecation", "sunset", "link"];
 
 /// A name for `requestHeader` and `responseHeader`, in lower case as HTTP/2 requires (RFC 9113, section 8.2.1).
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn headers_of_proxies_are_refused() {
+    fn headers_of_proxies_are_rejected() {
         for name in [
             "x-forwarded-client-cert",
             "x-forwarded-for",

@@ -5,11 +5,11 @@ use serde_json::Value;
 /// Max bytes of a quoted value.
 const MAX_QUOTE: usize = 80;
 
-/// The problems of a configuration, in the form `path: problem: what came`.
+/// The problems of a configuration, in the form `path: problem: value`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Problems {
     lines: Vec<String>,
-    /// Where the parser is.
+    /// The path of the value being parsed.
     path: String,
 }
 
@@ -19,7 +19,7 @@ impl Problems {
         &self.lines
     }
 
-    /// Runs `read` one step further down: a key, or `[index]`.
+    /// Runs `read` one level deeper: at a key, or at `[index]`.
     pub(super) fn at<T>(&mut self, step: &str, read: impl FnOnce(&mut Problems) -> T) -> T {
         let parent = self.path.len();
         if parent > 0 && !step.starts_with('[') {
@@ -31,7 +31,7 @@ impl Problems {
         value
     }
 
-    /// A problem with the value at the current path.
+    /// Adds a problem with the value at the current path.
     pub(super) fn add(&mut self, problem: &str, came: &Value) {
         let came = came.to_string();
         let dots = if cut(&came).len() < came.len() {
@@ -42,18 +42,18 @@ impl Problems {
         self.add_here(&format!("{problem}: {}{dots}", cut(&came)));
     }
 
-    /// A problem at the current path.
+    /// Adds a problem at the current path.
     pub(super) fn add_here(&mut self, problem: &str) {
         self.add_text(format!("{}: {problem}", self.path));
     }
 
-    /// A problem as it stands.
+    /// Adds a complete line.
     pub fn add_text(&mut self, line: String) {
         self.lines.push(line);
     }
 }
 
-/// The beginning of a text, short enough for the log.
+/// Cuts a text for the log.
 fn cut(text: &str) -> &str {
     let end = (0..=MAX_QUOTE)
         .rev()

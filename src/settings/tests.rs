@@ -1,4 +1,4 @@
-//! The configuration's contract: every key, every kind of problem.
+//! The configuration: every key, every kind of problem.
 
 use super::*;
 use proptest::prelude::*;
@@ -8,7 +8,7 @@ fn parse(json: &str) -> (Settings, Vec<String>) {
     (settings, problems.lines().to_vec())
 }
 
-/// The problems of a configuration whose settings are the defaults all the same.
+/// The problems of a configuration. Asserts that its settings are the defaults.
 fn problems(json: &str) -> Vec<String> {
     let (settings, problems) = parse(json);
     assert_eq!(settings, Settings::default(), "{json}");
@@ -160,7 +160,7 @@ fn every_problem_names_its_path_and_what_came() {
 }
 
 #[test]
-fn what_is_not_json_is_one_problem_with_its_place() {
+fn invalid_json_is_one_problem_with_its_position() {
     let [problem] = &problems("{\"a\":")[..] else {
         panic!("not one problem");
     };

@@ -118,7 +118,7 @@ fn a_connection_is_classified_once_on_its_first_data() {
 }
 
 #[test]
-fn a_mutual_tls_peer_is_counted_without_its_address_and_logged_never() {
+fn a_mutual_tls_peer_is_counted_without_its_address_and_never_logged() {
     let mut vm = Vm::configured(r#"{"principals":true}"#);
     vm.mutual_tls("spiffe://td/ns/a/sa/b");
     vm.connect(2, "10.0.0.7:1", HTTP);
@@ -140,7 +140,7 @@ fn a_client_hello_may_come_in_pieces() {
 }
 
 #[test]
-fn a_beginning_of_a_client_hello_that_goes_no_further_is_counted_at_the_end() {
+fn a_truncated_client_hello_is_counted_at_close() {
     let mut vm = Vm::configured("{}");
     vm.connect(2, "10.0.0.7:1", &CLIENT_HELLO[..3]);
     vm.close(2, ClosedBy::Remote);
@@ -201,7 +201,7 @@ fn an_unreadable_tls_status_is_an_error_and_never_plaintext() {
 }
 
 #[test]
-fn outbound_listeners_are_left_alone() {
+fn outbound_listeners_are_ignored() {
     let mut vm = Vm::configured("{}");
     vm.set_integer(Attribute::LISTENER_DIRECTION, 2);
     vm.connect(2, "10.0.0.7:1", HTTP);
@@ -240,7 +240,7 @@ fn a_new_connection_with_a_request_takes_at_most_12_host_calls_and_8_with_mutual
 fn a_request_has_its_connection_s_verdict_and_a_forged_header_is_replaced() {
     let mut vm = Vm::configured("{}");
     vm.connect(2, "10.0.0.7:1", HTTP);
-    // What an HTTP context sees may come from X-Forwarded-For.
+    // In an HTTP context the address may come from X-Forwarded-For.
     vm.host().set(Attribute::SOURCE_ADDRESS, b"9.9.9.9:0");
     vm.request(3, 2, "curl/8");
     assert!(vm.only(REQUESTS, "source_ip=10.0.0.7"));
@@ -259,7 +259,7 @@ fn a_request_is_never_attributed_to_the_connection_whose_data_came_last() {
     for (stream, connection) in [(10, 2), (11, 3), (12, 2), (13, 3)] {
         vm.request(stream, connection, "");
         assert!(vm.peer_header().contains(&format!("10.0.0.{connection}")));
-        // Marks both, and makes 3 the latest.
+        // Marks both connections and makes 3 the latest.
         vm.send(2, HTTP);
         vm.send(3, HTTP);
     }
@@ -283,7 +283,7 @@ fn a_warm_request_reads_one_empty_property_and_no_user_agent() {
 }
 
 #[test]
-fn a_request_on_a_connection_of_another_vm_is_classified_by_itself() {
+fn a_request_on_a_connection_of_another_vm_is_classified_alone() {
     let mut vm = Vm::configured("{}");
     vm.request(10, 2, "");
     assert!(vm.only(REQUESTS, "peer=plaintext"));

@@ -2,7 +2,7 @@
 
     PLAINSIGHT_WASM=dist/plainsight.wasm python3 tools/image/test_image.py
 
-`make test ONLY=image` installs what it needs: docker-registry and skopeo.
+`make test ONLY=image` installs its tools: docker-registry and skopeo.
 """
 
 import gzip
@@ -21,8 +21,8 @@ import urllib.request
 from pathlib import Path
 
 IMAGE = Path(__file__).resolve().parent
-DEADLINE = 60  # seconds for anything, on a loaded machine
-# What Istio's agent takes of an OCI manifest:
+DEADLINE = 60  # seconds for each step, generous enough for a loaded machine
+# The layer that Istio's agent accepts in an OCI manifest:
 # https://github.com/istio/istio/blob/1.30.0/pkg/wasm/imagefetcher.go (extractOCIStandardImage)
 AGENT_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 AGENT_FILE = "plugin.wasm"
@@ -36,7 +36,7 @@ def run(*command):
 
 
 class Registry:
-    """A docker-registry with storage of its own; another free port when one was taken between the choice and the start."""
+    """A docker-registry with its own storage. Retries with another port if the chosen one was taken meanwhile."""
 
     def __init__(self, folder):
         for attempt in range(10):
@@ -60,7 +60,7 @@ class Registry:
     def answers(self):
         end = time.monotonic() + DEADLINE
         while time.monotonic() < end and self.process.poll() is None:
-            # Its own word, and not an answer on the port: that could come from somebody else.
+            # Its log, not an answer on the port, which could come from another process.
             if "listening on" in self.log.read_text():
                 return True
             time.sleep(0.02)
@@ -99,7 +99,7 @@ class TheImage(unittest.TestCase):
             f"docker://{cls.registry.address}/plainsight:{tag}")
 
     def pulled(self):
-        """The manifest, the configuration and the layers, by digest, each held against its digest."""
+        """The manifest, the configuration and the layers, by digest, each verified against its digest."""
         headers, manifest = self.registry.get(f"manifests/{self.digest}", "application/vnd.oci.image.manifest.v1+json")
         self.assertEqual("sha256:" + hashlib.sha256(manifest).hexdigest(), self.digest)
         self.assertEqual(headers["Content-Type"], "application/vnd.oci.image.manifest.v1+json")

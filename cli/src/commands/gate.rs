@@ -35,7 +35,6 @@ pub struct GateResult<'a> {
     /// Reasons that concern no single workload.
     reasons: Vec<String>,
     /// Policies that `-n` leaves out of the answer.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     skipped: Vec<String>,
     #[serde(skip)]
     files: Vec<PathBuf>,

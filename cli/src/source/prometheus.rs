@@ -289,8 +289,9 @@ impl Prometheus {
                     ureq::Error::Io(error) => error.to_string(),
                     other => other.to_string(),
                 };
-                // rustls's own words, for an unknown authority as for a wrong name.
-                let hint = if text.contains("UnknownIssuer") {
+                // rustls's words for an unknown authority, and for one of the same name with another key.
+                let foreign = ["UnknownIssuer", "BadSignature"];
+                let hint = if foreign.iter().any(|word| text.contains(word)) {
                     ": give the certificate of its authority with --ca-file"
                 } else {
                     ""

@@ -1,5 +1,5 @@
--- The one-liner that plainsight competes with: it reads the TLS state and the User-Agent, says the peer in the
--- same header, and counts nothing. It leaves out the caller's address and name, so it does less than plainsight.
+-- The simple alternative to plainsight: it reads the TLS state and the User-Agent, sets the same header and counts
+-- nothing. It omits the caller's address and name, so it does less than plainsight.
 function envoy_on_request(handle)
   local headers = handle:headers()
   local tls = handle:streamInfo():downstreamSslConnection()

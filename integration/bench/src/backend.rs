@@ -19,7 +19,7 @@ pub const LARGE_BODY: usize = 1 << 20;
 pub struct Running {
     /// Where they listen.
     pub backends: Backends,
-    /// The bytes that the sink has swallowed.
+    /// The number of bytes that the sink has received.
     pub swallowed: Arc<AtomicU64>,
     accepting: [JoinHandle<()>; 3],
 }
@@ -62,7 +62,7 @@ where
     let address = listener.local_addr()?;
     let task = tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
-            // A connection that Envoy closes in the middle of a write is the usual end of a block.
+            // A block usually ends with Envoy closing a connection in the middle of a write.
             tokio::spawn(serve(stream));
         }
     });
@@ -77,7 +77,7 @@ async fn serve_large(mut stream: TcpStream) -> std::io::Result<()> {
     response.resize(response.len() + LARGE_BODY, b'x');
     let mut head = Vec::new();
     while stream.read_buf(&mut head).await? > 0 {
-        // Requests have no body and are not pipelined, so a head's end is a request's end.
+        // Requests have no body and are not pipelined, so the end of the head is the end of the request.
         if head.ends_with(b"\r\n\r\n") {
             head.clear();
             stream.write_all(&response).await?;

@@ -24,7 +24,7 @@ const LUA: &str = include_str!("../filters/peer.lua");
 pub struct Modules {
     /// plainsight.
     pub plainsight: PathBuf,
-    /// Another build of plainsight, where one is compared.
+    /// Another build of plainsight to compare with.
     pub before: Option<PathBuf>,
     /// The SDK's empty filter.
     pub empty: PathBuf,
@@ -52,7 +52,7 @@ impl Modules {
 }
 
 impl Modules {
-    /// The other build, or plainsight itself where none is compared.
+    /// The other build, or plainsight itself if there is none.
     fn other_build(&self) -> &Path {
         self.before.as_ref().unwrap_or(&self.plainsight)
     }
@@ -68,14 +68,14 @@ fn named(variable: &str) -> Result<PathBuf> {
     Ok(std::path::absolute(path)?)
 }
 
-/// Where the listeners send what they do not answer themselves.
+/// The upstreams of requests and bytes that the listeners do not answer themselves.
 #[derive(Clone, Copy, Debug)]
 pub struct Backends {
     /// Answers HTTP/1.1 with 1 MiB.
     pub large: SocketAddr,
-    /// Swallows bytes.
+    /// Discards bytes.
     pub sink: SocketAddr,
-    /// Pours bytes.
+    /// Sends bytes without end.
     pub source: SocketAddr,
 }
 
@@ -89,7 +89,7 @@ pub struct Bench<'a> {
     pub backends: Backends,
     /// The certificates of the mutual TLS listeners.
     pub mesh: &'a Mesh,
-    /// The CPU it is confined to, or any.
+    /// The CPU to pin it to, if any.
     pub cpu: Option<usize>,
     /// Worker threads.
     pub workers: u32,
@@ -154,7 +154,7 @@ fn listener_config(listener: Listener, modules: &Modules, mesh: &Mesh) -> Value 
     json!({
         "name": name,
         "address": address(SocketAddr::from(([127, 0, 0, 1], 0))),
-        // plainsight looks at inbound listeners only.
+        // plainsight counts inbound listeners only.
         "traffic_direction": "INBOUND",
         "filter_chains": [chain],
     })

@@ -1,8 +1,8 @@
-//! Medians over rounds and how far they can be trusted: a bootstrap interval, from the rounds themselves.
+//! Medians over rounds with a bootstrap confidence interval.
 
 use serde::Serialize;
 
-/// How often the rounds are drawn again.
+/// The number of bootstrap resamples.
 const DRAWS: usize = 2_000;
 
 /// A value with the interval that holds 95 % of the bootstrap's draws.
@@ -17,10 +17,10 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// The statistic over all rounds, and its interval when as many rounds are drawn from them with replacement.
+    /// The statistic over all rounds, and its interval when the rounds are resampled with replacement.
     ///
-    /// `statistic` gets indices of rounds, so it can keep what was measured in the same round together. The draws
-    /// are the same in every run of the program.
+    /// `statistic` gets indices of rounds, so it can pair values of the same round. The resamples are the same in every
+    /// run of the program.
     pub fn over_rounds(rounds: usize, statistic: impl Fn(&[usize]) -> f64) -> Self {
         let every: Vec<usize> = (0..rounds).collect();
         let mut random = fastrand::Rng::with_seed(0x706c_6169_6e73);

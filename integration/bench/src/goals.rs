@@ -1,4 +1,4 @@
-//! The goals, their ratios, and whether a run meets them.
+//! The performance goals, their ratios, and whether a run meets them.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,28 +11,28 @@ use crate::variant::{CROWD, Cell, Filter, Workload};
 /// CPU microseconds per unit, round by round, of each cell.
 pub type Costs = BTreeMap<Cell, Vec<f64>>;
 
-/// Below this number of rounds the noise cannot be estimated, so nothing is judged.
+/// With fewer rounds the noise cannot be estimated, so goals are not judged.
 pub const ENOUGH_ROUNDS: usize = 15;
 
 /// A quotient of costs.
 #[derive(Clone, Copy, Debug)]
 pub enum Ratio {
-    /// What plainsight adds to no filter, against what another filter adds.
+    /// The cost that plainsight adds, relative to the cost that another filter adds.
     Added {
         /// The load under which both are added.
         workload: Workload,
         /// The other filter.
         against: Filter,
     },
-    /// What is done with a second of CPU, against no filter: units per second on a busy core.
+    /// Units per CPU second, relative to no filter.
     Throughput {
         /// The load.
         workload: Workload,
         /// The filter whose throughput it is.
         filter: Filter,
     },
-    /// What a request with plainsight costs under one load, against another. Where both loads were put on no filter
-    /// too, what Envoy itself grows by is left out.
+    /// The cost of a request with plainsight under one load, relative to another load. If both loads were also measured
+    /// without a filter, Envoy's own growth is divided out.
     Growth {
         /// The heavier load.
         of: Workload,
@@ -41,7 +41,7 @@ pub enum Ratio {
     },
 }
 
-/// What a ratio must be.
+/// The bound of a ratio.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Bound {
     /// Not above this.
@@ -50,7 +50,7 @@ pub enum Bound {
     Below(f64),
     /// Not under this.
     AtLeast(f64),
-    /// At most this far from 1, as a fraction of 1.
+    /// Within this distance of 1.
     Flat(f64),
 }
 
@@ -72,7 +72,7 @@ pub struct Goal {
     pub what: &'static str,
     /// The ratio.
     pub ratio: Ratio,
-    /// What it must be.
+    /// The bound of the ratio.
     pub bound: Bound,
 }
 
@@ -152,15 +152,15 @@ const fn growth(of: Workload, from: Workload) -> Ratio {
     Ratio::Growth { of, from }
 }
 
-/// How a run stands to a goal.
+/// The result of a run for a goal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The ratio is within its bound.
     Met,
-    /// It is outside, but the noise reaches inside.
+    /// The ratio is outside, but its interval overlaps the bound.
     WithinNoise,
-    /// It is outside with its whole interval.
+    /// The whole interval is outside.
     Missed,
 }
 
@@ -175,7 +175,7 @@ impl fmt::Display for Verdict {
 }
 
 impl Bound {
-    /// How this estimate stands to the bound.
+    /// The result of comparing this estimate with the bound.
     #[must_use]
     pub fn judge(self, estimate: Estimate) -> Verdict {
         let Estimate { value, low, high } = estimate;
@@ -197,7 +197,7 @@ impl Bound {
 }
 
 impl Ratio {
-    /// The ratio with its noise, `None` when a cell of it was not measured.
+    /// The ratio with its interval, `None` if one of its cells was not measured.
     #[must_use]
     pub fn estimate(self, costs: &Costs) -> Option<Estimate> {
         let cost = |workload, filter| costs.get(&Cell { workload, filter });
@@ -230,7 +230,7 @@ impl Ratio {
     }
 }
 
-/// The median of what `filtered` costs above `none` in the same round.
+/// The median of the cost of `filtered` above `none` in the same round.
 #[must_use]
 pub fn added_by(filtered: &[f64], none: &[f64], rounds: &[usize]) -> f64 {
     median(rounds.iter().map(|&i| filtered[i] - none[i]).collect())
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn the_added_ratio_leaves_out_what_envoy_costs_without_a_filter() {
+    fn the_added_ratio_excludes_the_cost_of_envoy_without_a_filter() {
         let costs = costs(&[
             (Workload::Http1, Filter::None, 20.0),
             (Workload::Http1, Filter::SdkEmpty, 23.0),
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn growth_leaves_out_what_envoy_itself_grows_by() {
+    fn growth_excludes_the_growth_of_envoy_itself() {
         let costs = costs(&[
             (Workload::Open(1), Filter::None, 20.0),
             (Workload::Open(CROWD), Filter::None, 25.0),
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_drift_over_the_run_hits_both_sides_of_a_ratio_alike() {
+    fn a_drift_over_the_run_affects_both_sides_of_a_ratio_equally() {
         let cell = |filter| Cell {
             workload: Workload::Http1,
             filter,
@@ -320,13 +320,13 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_with_an_unmeasured_side_is_no_ratio() {
+    fn a_ratio_with_an_unmeasured_side_is_absent() {
         let costs = costs(&[(Workload::Http1, Filter::None, 20.0)]);
         assert_eq!(added(Workload::Http1, Filter::Lua).estimate(&costs), None);
     }
 
     #[test]
-    fn a_goal_is_missed_only_when_the_noise_does_not_reach_it() {
+    fn a_goal_is_missed_only_if_the_whole_interval_is_outside() {
         let around = |value: f64| Estimate {
             value,
             low: value - 0.1,
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ratio_without_a_value_meets_nothing() {
+    fn a_ratio_without_a_value_meets_no_goal() {
         assert_eq!(Bound::AtMost(1.3).judge(exactly(f64::NAN)), Verdict::Missed);
     }
 

@@ -1,7 +1,7 @@
-//! What plainsight costs, measured on a real Envoy beside other filters and beside no filter at all.
+//! The cost of plainsight, measured on a real Envoy against other filters and against no filter.
 //!
-//! One Envoy with one worker has a listener for every filter; all loads go to it in turns, so that other
-//! work of the machine affects every filter equally. The cost is the CPU time of Envoy's threads, not the time on a clock.
+//! One Envoy with one worker has a listener for every filter; the loads alternate between them, so that other work of
+//! the machine affects every filter equally. The cost is the CPU time of Envoy's threads, not wall-clock time.
 
 pub mod backend;
 pub mod bootstrap;

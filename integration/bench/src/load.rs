@@ -1,4 +1,4 @@
-//! Loads. Each gives the number of units that were served; what they cost is measured by the caller.
+//! Load generators. Each returns the number of units served; the caller measures their cost.
 
 pub mod client;
 pub mod connections;
@@ -12,21 +12,21 @@ use std::time::Duration;
 use anyhow::Result;
 use tokio::task::JoinSet;
 
-/// How much of a load is wanted.
+/// The amount of load.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// As many units as are served in this time; units that have begun are finished.
+    /// All units that are started in this time.
     Time(Duration),
     /// Exactly this number of units.
     Units(u64),
 }
 
-/// The units that may still begin, shared by the tasks of one load.
+/// The units that may still be started, shared by the tasks of one load.
 #[derive(Debug)]
 pub struct Budget(AtomicU64);
 
 impl Budget {
-    /// Whether one more unit may begin.
+    /// Whether one more unit may be started.
     pub fn take(&self) -> bool {
         self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| {
@@ -36,8 +36,8 @@ impl Budget {
     }
 }
 
-/// Runs one task per item until the limit is reached and every task has finished, and gives the units served and
-/// the items back. A task takes from the budget before each unit.
+/// Runs one task per item until the limit is reached and every task has finished. Returns the number of units served,
+/// and the items. A task takes from the budget before each unit.
 ///
 /// # Errors
 /// The first error of a task.
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_limit_of_units_is_met_exactly_and_every_item_comes_back() {
+    async fn a_limit_of_units_is_met_exactly_and_every_item_is_returned() {
         let (served, items) = spend(Limit::Units(1_001), vec![(); 7], count)
             .await
             .unwrap();

@@ -1,11 +1,11 @@
-//! The shape of the machine, as a reader needs it to place the numbers.
+//! The properties of the machine, to put the numbers into context.
 
 use std::fs;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
 
-/// The shape of a machine.
+/// The properties of a machine.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// The processor's own name.

@@ -1,5 +1,5 @@
 //! `plainsight-bench [--rounds N] [--only WORKLOAD[,WORKLOAD]] [--before MODULE] [--out FOLDER]`: the whole
-//! measurement. `--before` names another build of plainsight that is measured beside the one at hand.
+//! measurement. `--before` names another build of plainsight to measure beside the current one.
 //!
 //! `memory` is a workload too. Environment: `PLAINSIGHT_ENVOY`, `PLAINSIGHT_WASM`, `PLAINSIGHT_BENCH_FILTERS` (the
 //! folder with `bench_empty.wasm`). `make bench` sets them. The exit status is 1 when a goal is missed by
@@ -23,7 +23,7 @@ use plainsight_bench::{memory, table};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// The listener whose idle connections make Envoy crowded.
+/// The listener with the many idle connections.
 const CROWDED: Listener = Listener {
     chain: Chain::Open,
     filter: Filter::Both,
@@ -76,8 +76,8 @@ async fn main() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Measures every cell once per round, in another order each round, after a round that is thrown away: V8 compiles
-/// hot functions again while they run.
+/// Measures every cell once per round, in a different order each round, after a discarded warm-up round: V8 recompiles
+/// hot functions while they run.
 async fn measure(rig: &Rig, cells: &[Cell], rounds: usize) -> Result<Costs> {
     let started = Instant::now();
     let mut random = fastrand::Rng::with_seed(1);
@@ -85,7 +85,7 @@ async fn measure(rig: &Rig, cells: &[Cell], rounds: usize) -> Result<Costs> {
     for round in 0..=rounds {
         let mut order = cells.to_vec();
         random.shuffle(&mut order);
-        // The crowd comes last and at once: the loads before it see no open connections but their own.
+        // The loads with many idle connections come last, together, so that these connections do not affect the others.
         order.sort_by_key(|cell| is_crowded(*cell));
         let crowd = match order.last() {
             Some(&last) if is_crowded(last) => order.iter().position(|&cell| is_crowded(cell)),
@@ -187,7 +187,7 @@ impl Arguments {
     }
 }
 
-/// The loads with these names, separated by commas, and whether `memory` is among them.
+/// The loads with these names, separated by commas, and whether `memory` is included.
 fn named(names: &str) -> Result<(Vec<Workload>, bool)> {
     let (memory, loads): (Vec<_>, Vec<_>) = names.split(',').partition(|name| *name == "memory");
     let find = |name: &str| Workload::ALL.into_iter().find(|w| w.to_string() == name);

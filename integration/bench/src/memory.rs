@@ -1,6 +1,6 @@
-//! The memory of a sidecar: resident memory of one Envoy after a load, with a filter and without.
+//! The memory of a sidecar: resident memory of one Envoy after a load, with and without a filter.
 //!
-//! Each reading is of a process of its own, so that no filter leaves anything behind for the next one.
+//! Each reading is of a fresh process, so that no filter affects the next one.
 
 use std::collections::BTreeMap;
 use std::fs;

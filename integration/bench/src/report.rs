@@ -1,4 +1,4 @@
-//! The result of a run, as in `bench.json` and in the table.
+//! The result of a run, for `bench.json` and the table.
 
 use std::collections::BTreeMap;
 
@@ -19,17 +19,17 @@ pub struct Report {
     pub date: String,
     /// Envoy's version.
     pub envoy: String,
-    /// Where it ran.
+    /// The machine that it ran on.
     pub machine: Machine,
     /// The size of `plainsight.wasm` in bytes.
     pub module_bytes: u64,
-    /// How many times each cell was measured.
+    /// The number of measurements of each cell.
     pub rounds: usize,
-    /// Whether these are enough rounds for a judgement.
+    /// Whether there were enough rounds to judge the goals.
     pub judged: bool,
     /// The goals whose ratios were measured.
     pub goals: Vec<Judged>,
-    /// What an operator pays.
+    /// The cost for an operator.
     pub sidecar: Sidecar,
     /// The cells, load by load.
     pub cells: Vec<Row>,
@@ -37,7 +37,7 @@ pub struct Report {
     pub memory: BTreeMap<&'static str, Vec<f64>>,
 }
 
-/// What plainsight costs a sidecar. Absent where it was not measured.
+/// The cost of plainsight in a sidecar. Values that were not measured are absent.
 #[derive(Debug, Serialize)]
 pub struct Sidecar {
     /// Percent of a core at [`REQUESTS_PER_SECOND`], mutual TLS.
@@ -52,7 +52,7 @@ pub struct Sidecar {
     pub mib: Option<Estimate>,
 }
 
-/// The load in terms of which a sidecar's CPU is reported.
+/// The reference load for a sidecar's CPU usage.
 pub const REQUESTS_PER_SECOND: f64 = 500.0;
 
 impl Sidecar {
@@ -83,7 +83,7 @@ fn median_of(measured: &[f64]) -> Estimate {
     })
 }
 
-/// The median of what one filter takes above another in the same round.
+/// The median of the memory of one filter above another in the same round.
 fn difference(memory: &Memory, of: Filter, above: Filter) -> Option<Estimate> {
     let (of, above) = (memory.get(&of)?, memory.get(&above)?);
     Some(Estimate::over_rounds(of.len(), |rounds| {
@@ -100,16 +100,16 @@ fn judged(what: &'static str, bound: Bound, ratio: Estimate) -> Judged {
     }
 }
 
-/// A goal with what came.
+/// A goal with its result.
 #[derive(Debug, Serialize)]
 pub struct Judged {
     /// The meaning of the ratio.
     pub what: &'static str,
-    /// What it must be.
+    /// The bound of the ratio.
     pub goal: String,
-    /// What it is.
+    /// The measured ratio.
     pub ratio: Estimate,
-    /// How the two stand.
+    /// Whether the goal is met.
     pub verdict: Verdict,
 }
 
@@ -120,7 +120,7 @@ pub struct Row {
     pub workload: String,
     /// The filter.
     pub filter: &'static str,
-    /// What the cost is counted per.
+    /// The unit of the cost: per request, connection or byte.
     pub unit: &'static str,
     /// CPU microseconds per unit.
     pub cost: Estimate,
@@ -132,7 +132,7 @@ pub struct Row {
 }
 
 impl Report {
-    /// The report on these costs. Cells without a round are left out.
+    /// The report on these costs. Cells without a round are omitted.
     #[must_use]
     pub fn new(
         date: String,
@@ -242,7 +242,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_cell_shows_what_it_adds_to_no_filter() {
+    fn a_cell_shows_its_cost_above_no_filter() {
         let report = made_up(15);
         let added: Vec<Option<f64>> = report
             .under("http1-mtls")
@@ -264,7 +264,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_sidecar_costs_what_is_added_at_500_requests_a_second_and_in_memory() {
+    fn the_cost_of_a_sidecar_is_the_added_cpu_at_500_requests_a_second_and_the_added_memory() {
         let report = made_up(15);
         let value = |estimate: Option<Estimate>| estimate.unwrap().value;
         // 3 microseconds added.

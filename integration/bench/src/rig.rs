@@ -1,4 +1,4 @@
-//! Everything that one measurement needs, set up: Envoy with its listeners, the backends, and the loads on them.
+//! The set-up of a measurement: Envoy with its listeners, the backends, and the loads.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -23,18 +23,18 @@ pub const KEEP_ALIVE: usize = 16;
 /// Streams of a TCP load.
 const STREAMS: usize = 4;
 
-/// Chunks that go through the streams before they are measured: a socket's buffers grow with its first megabytes.
+/// Chunks sent through the streams before the measurement, because socket buffers grow with the first megabytes.
 const WARM_UP: Limit = Limit::Units(1_000);
 
-/// New connections that are under way at the same time.
+/// New connections opened concurrently.
 const AT_ONCE: usize = 8;
 
 /// One block's result.
 #[derive(Clone, Copy, Debug)]
 pub struct Sample {
-    /// What was served: requests, connections or bytes.
+    /// The number of requests, connections or bytes served.
     pub served: u64,
-    /// The CPU time of Envoy's threads meanwhile.
+    /// The CPU time of Envoy's threads during the block.
     pub cpu: Duration,
 }
 
@@ -47,10 +47,10 @@ pub struct Rig {
 }
 
 impl Rig {
-    /// Starts the backends and Envoy with these listeners and workers, on `cpu` alone if one is named.
+    /// Starts the backends and Envoy with these listeners and workers, pinned to `cpu` if given.
     ///
     /// # Errors
-    /// Envoy does not start or lacks a listener.
+    /// Envoy does not start or a listener is missing.
     pub async fn start(
         modules: &Modules,
         listeners: &[Listener],
@@ -85,7 +85,7 @@ impl Rig {
         })
     }
 
-    /// Where this listener is reached.
+    /// The target of this listener.
     ///
     /// # Errors
     /// The rig was started without it.
@@ -94,11 +94,11 @@ impl Rig {
         target.with_context(|| format!("listener {listener}: not in this run"))
     }
 
-    /// Puts the cell's load on its listener. Connections that the load keeps are opened before the measurement
-    /// and closed after it.
+    /// Runs the cell's load on its listener. Persistent connections are opened before the measurement and closed after
+    /// it.
     ///
     /// # Errors
-    /// Anything was not served, or the load takes no such limit.
+    /// Anything was not served, or the load does not support this kind of limit.
     pub async fn measure(&self, cell: Cell, limit: Limit) -> Result<Sample> {
         let target = self.target(cell.listener())?;
         match (cell.workload, limit) {
@@ -187,7 +187,7 @@ impl Rig {
             .with_context(|| format!("{CROWD} connections; `ulimit -n` must allow them"))
     }
 
-    /// Closes these connections and waits until Envoy has forgotten them.
+    /// Closes these connections and waits until Envoy has released them.
     ///
     /// # Errors
     /// Envoy still holds some after a minute.
@@ -203,7 +203,7 @@ impl Rig {
     }
 }
 
-/// Lets Envoy finish what it does after the last byte: a thread's time is accounted when it leaves its CPU.
+/// Lets Envoy finish its work after the last byte: a thread's time is accounted when it leaves its CPU.
 async fn settle() {
     tokio::time::sleep(Duration::from_millis(10)).await;
 }

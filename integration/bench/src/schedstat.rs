@@ -1,4 +1,4 @@
-//! CPU time of a process from the scheduler's own nanosecond counters, and which CPUs it may use.
+//! CPU time of a process from the scheduler's nanosecond counters, and the choice of CPUs.
 
 use std::fs;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
-/// The CPU time that all threads of the process have used so far. Threads that ended are no part of it.
+/// The CPU time that the live threads of the process have used so far.
 ///
 /// The first number of `schedstat` is the time on the CPU in nanoseconds:
 /// <https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat>.
@@ -35,7 +35,7 @@ fn on_cpu(text: &str) -> Result<u64> {
         .with_context(|| format!("expected three numbers, got {text:?}"))
 }
 
-/// Where the measured Envoy runs and where everything else does.
+/// The CPUs of the measured Envoy and of everything else.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Placement {
     /// Envoy's CPU.
@@ -48,7 +48,7 @@ impl Placement {
     /// The last of this process's CPUs for Envoy, all others for the load.
     ///
     /// # Errors
-    /// There are fewer than two CPUs: load and Envoy would take each other's caches and time.
+    /// Fewer than two CPUs: load and Envoy would compete for caches and time.
     pub fn choose() -> Result<Self> {
         let status = fs::read_to_string("/proc/self/status")?;
         let list = status
@@ -70,7 +70,7 @@ impl Placement {
         })
     }
 
-    /// Moves this process, and with it every process it starts from here on, to the load's CPUs.
+    /// Moves this process, and all processes that it starts from now on, to the load's CPUs.
     ///
     /// # Errors
     /// `taskset` (util-linux) is missing or refuses.
@@ -130,16 +130,16 @@ mod tests {
 
     #[test]
     fn work_of_a_process_shows_in_its_cpu_time() {
-        // A process of its own: this one's threads end with their tests, and take their time with them.
+        // A separate process, because the threads of this one end with their tests and no longer count.
         let mut child = Command::new("yes").stdout(Stdio::null()).spawn().unwrap();
         let time = || loop {
-            // The scheduler may account late; until then there is none.
+            // The scheduler may account late; until then there is no time.
             if let Ok(time) = cpu_time(child.id()) {
                 break time;
             }
         };
         let before = time();
-        // A time that never grows runs into the harness' limit.
+        // If the time never grows, the test runner's timeout ends this loop.
         while time() <= before {}
         child.kill().unwrap();
         child.wait().unwrap();

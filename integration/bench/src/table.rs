@@ -64,7 +64,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     if !report.judged {
         writeln!(
             text,
-            "\n{} rounds are too few to estimate the noise: a trial, the goals are shown and not judged",
+            "\n{} rounds are too few to estimate the noise: a trial, so the goals are not judged",
             report.rounds
         )?;
     }
@@ -111,7 +111,7 @@ mod tests {
     use crate::report::tests::made_up;
 
     #[test]
-    fn every_goal_stands_beside_what_came() {
+    fn every_goal_is_shown_with_its_result() {
         let text = render(&made_up(15));
         let line = text
             .lines()
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_operator_reads_percent_of_a_core_and_mebibytes() {
+    fn the_cost_of_a_sidecar_is_shown_in_percent_of_a_core_and_mebibytes() {
         let text = render(&made_up(15));
         assert!(
             text.contains("500 requests a second, mutual TLS  0.15 (0.15..0.15) % of a core"),
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trial_judges_nothing() {
+    fn a_trial_judges_no_goal() {
         assert!(render(&made_up(2)).contains("2 rounds are too few"));
         assert!(!render(&made_up(15)).contains("too few"));
     }

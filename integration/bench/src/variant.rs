@@ -1,5 +1,4 @@
-//! What is measured: the filters, the chains they sit on, and the loads that are put on them.
-//! Nothing here knows Envoy's configuration or how a load is made.
+//! The measured variants: filters, chains and loads. Envoy's configuration and the load generators are elsewhere.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,7 +8,7 @@ use crate::load::Limit;
 /// A filter, or plainsight in one of its installations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Filter {
-    /// The listener as it is without any filter of ours.
+    /// The listener without a filter.
     None,
     /// The SDK's empty HTTP filter.
     SdkEmpty,
@@ -19,7 +18,7 @@ pub enum Filter {
     NetworkOnly,
     /// Both plugins of plainsight: the installation of the goals.
     Both,
-    /// Both plugins of another build of plainsight, to show what a change is worth.
+    /// Both plugins of another build of plainsight, to show the effect of a change.
     Before,
 }
 
@@ -51,16 +50,16 @@ impl Filter {
     }
 }
 
-/// What a listener does beside its filter. Each listener has Wasm VMs of its own, so no load touches another's state.
+/// The purpose of a listener, apart from its filter. Each listener has its own Wasm VMs, so loads do not share state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Chain {
     /// HTTP without TLS.
     Plaintext,
     /// HTTP behind mutual TLS; a client certificate is required.
     MutualTls,
-    /// TCP proxied to a backend that swallows bytes.
+    /// TCP proxied to a backend that discards bytes.
     TcpUpload,
-    /// TCP proxied to a backend that pours bytes.
+    /// TCP proxied to a backend that sends bytes.
     TcpDownload,
     /// HTTP without TLS, for this number of callers.
     Callers(usize),
@@ -71,9 +70,9 @@ pub enum Chain {
 /// One listener of the measured Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Listener {
-    /// What it does.
+    /// Its purpose.
     pub chain: Chain,
-    /// What it is filtered by.
+    /// Its filter.
     pub filter: Filter,
 }
 
@@ -97,7 +96,7 @@ impl fmt::Display for Listener {
 pub enum Workload {
     /// HTTP/1.1 keep-alive by wrk.
     Http1,
-    /// HTTP/1.1 keep-alive with a client certificate. wrk cannot present one, so the bench's own client does it.
+    /// HTTP/1.1 keep-alive with a client certificate, by the bench's own client, because wrk cannot present one.
     Http1MutualTls,
     /// HTTP/2 by h2load.
     Http2,
@@ -107,9 +106,9 @@ pub enum Workload {
     TcpUpload,
     /// TCP bytes to the client.
     TcpDownload,
-    /// One request on a connection of its own.
+    /// One request on a new connection.
     NewConnections,
-    /// The same with a full mutual TLS handshake.
+    /// One request on a new connection with a full mutual TLS handshake.
     NewMutualTlsConnections,
     /// HTTP/1.1 keep-alive on 1,000 connections that belong to this number of callers.
     Callers(usize),
@@ -120,7 +119,7 @@ pub enum Workload {
 /// The connections that the callers of [`Workload::Callers`] share: the same for any number of callers.
 pub const CALLER_CONNECTIONS: usize = 1_000;
 
-/// The idle connections of the crowded [`Workload::Open`].
+/// The idle connections of [`Workload::Open`].
 pub const CROWD: usize = 10_000;
 
 impl Workload {
@@ -171,7 +170,7 @@ impl Workload {
         }
     }
 
-    /// What the cost is counted per.
+    /// The unit of the cost.
     #[must_use]
     pub fn unit(self) -> &'static str {
         match self {
@@ -181,7 +180,7 @@ impl Workload {
         }
     }
 
-    /// The length of one block: enough for thousands of units, short enough for many rounds.
+    /// The length of one block: long enough for thousands of units, short enough for many rounds.
     #[must_use]
     pub fn block(self) -> Limit {
         match self {
@@ -231,7 +230,7 @@ impl Cell {
     }
 }
 
-/// The cells of these loads, load by load; with those of [`Filter::Before`] where another build is compared.
+/// The cells of these loads, load by load; with those of [`Filter::Before`] if another build is compared.
 #[must_use]
 pub fn cells(workloads: &[Workload], compare_builds: bool) -> Vec<Cell> {
     let mut cells = Vec::new();

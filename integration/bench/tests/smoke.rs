@@ -1,4 +1,4 @@
-//! The bench's loads on a real Envoy: their counts equal those of Envoy and plainsight. Nothing is timed.
+//! The bench's loads on a real Envoy: their counts equal those of Envoy and plainsight. No time is measured.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn on(chain: Chain) -> [Listener; 2] {
     [Filter::None, Filter::Both].map(|filter| Listener { chain, filter })
 }
 
-/// Puts this load on both listeners in turns, and gives what was served on each of them together.
+/// Runs this load alternately on both listeners, and returns the units served on each.
 async fn in_turns(rig: &Rig, workload: Workload, limit: Limit) -> [u64; 2] {
     let mut served = [0; 2];
     for _ in 0..ROUNDS {
@@ -35,7 +35,7 @@ async fn in_turns(rig: &Rig, workload: Workload, limit: Limit) -> [u64; 2] {
 /// The sum of plainsight's counters of this name for the listener's port.
 async fn counted(rig: &Rig, metric: &str, listener: Listener) -> u64 {
     let port = rig.target(listener).unwrap().address.port();
-    // Requests without TLS carry one label more behind the port.
+    // Requests without TLS have one more label after the port.
     let labels = [";", ","].map(|end| format!("destination_port={port}{end}"));
     let stats = rig.envoy.stats(metric).await.unwrap();
     let of_port = stats
@@ -57,8 +57,8 @@ async fn envoys(rig: &Rig, listener: Listener, counter: &str) -> u64 {
         .unwrap_or_else(|| panic!("{name}: not in {stats:?}"))
 }
 
-/// Waits until the two sides are equal: plainsight counts mutual TLS on a timer, and Envoy learns of a request that
-/// was cut off a little after the client.
+/// Waits until the two sides are equal: plainsight flushes mutual TLS counts on a timer, and Envoy notices an aborted
+/// request later than the client.
 async fn become_equal(what: &str, left: impl AsyncFn() -> u64, right: impl AsyncFn() -> u64) {
     eventually(what, || async {
         let (left, right) = (left().await, right().await);
@@ -70,7 +70,7 @@ async fn become_equal(what: &str, left: impl AsyncFn() -> u64, right: impl Async
 }
 
 #[tokio::test]
-async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
+async fn plaintext_loads_equal_the_counts_of_envoy_and_plainsight() {
     let listeners = on(Chain::Plaintext);
     let [none, both] = listeners;
     let rig = rig(&listeners).await;
@@ -105,7 +105,7 @@ async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
     )
     .await;
 
-    // wrk ends by the clock, in the middle of its last requests, so the count is Envoy's.
+    // wrk stops in the middle of its last requests, so Envoy's count is the reference.
     let served = in_turns(&rig, Workload::Http1, Limit::Time(Duration::from_secs(1))).await;
     for (listener, served) in listeners.into_iter().zip(served) {
         let total = envoys(&rig, listener, "downstream_rq_total").await;
@@ -124,7 +124,7 @@ async fn plaintext_loads_are_what_envoy_and_plainsight_count() {
 }
 
 #[tokio::test]
-async fn mutual_tls_loads_are_what_envoy_and_plainsight_count() {
+async fn mutual_tls_loads_equal_the_counts_of_envoy_and_plainsight() {
     let listeners = on(Chain::MutualTls);
     let [none, both] = listeners;
     let rig = rig(&listeners).await;
@@ -169,7 +169,7 @@ async fn mutual_tls_loads_are_what_envoy_and_plainsight_count() {
     )
     .await;
     become_equal(
-        "requests that are no mutual TLS",
+        "requests without mutual TLS",
         async || {
             counted(&rig, "plainsight_requests_total", both).await
                 - mutual_tls("plainsight_requests_total").await
@@ -181,7 +181,7 @@ async fn mutual_tls_loads_are_what_envoy_and_plainsight_count() {
 }
 
 #[tokio::test]
-async fn bytes_arrive_whole_through_the_network_plugin_in_either_direction() {
+async fn bytes_arrive_complete_through_the_network_plugin_in_either_direction() {
     let pair = |chain| [Filter::None, Filter::NetworkOnly].map(|filter| Listener { chain, filter });
     let [up_none, up] = pair(Chain::TcpUpload);
     let [down_none, down] = pair(Chain::TcpDownload);
@@ -266,11 +266,11 @@ async fn every_filter_serves_small_and_large_bodies() {
 }
 
 #[tokio::test]
-async fn memory_is_read_of_each_filter_in_each_round() {
+async fn memory_is_measured_for_each_filter_in_each_round() {
     let modules = Modules::from_environment().unwrap();
     let memory = memory::measure(&modules, 1).await.unwrap();
     let [none, empty, both] = memory::FILTERS.map(|filter| memory[&filter][0]);
-    // V8 alone is several MiB, in a process of tens.
+    // V8 alone takes several MiB, of tens in total.
     assert!(
         none > 10.0 && empty > none + 1.0 && both > none + 1.0,
         "{memory:?}"

@@ -1,4 +1,4 @@
-//! The cast: who calls, from where, speaking what, and who they are in Kubernetes.
+//! The callers: address, protocol, and identity in Kubernetes.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ pub const ORDERS: &str = "spiffe://cluster.local/ns/shop/sa/orders";
 /// The SPIFFE id of the caller with a sidecar.
 pub const STOREFRONT: &str = "spiffe://cluster.local/ns/shop/sa/storefront";
 
-/// What Kubernetes knows of a caller's address.
+/// The Kubernetes object behind a caller's address.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Home {
     /// A pod of a Deployment with a sidecar.
@@ -33,9 +33,9 @@ pub enum Home {
 pub struct Member {
     /// The address it calls from.
     pub address: &'static str,
-    /// Who it is.
+    /// The object behind the address.
     pub home: Home,
-    /// What it does, as the demo announces it.
+    /// The description that the demo prints.
     pub does: &'static str,
 }
 
@@ -69,11 +69,11 @@ pub const CAST: [Member; 6] = [
     Member {
         address: "127.0.0.25",
         home: Home::Deployment("finance", "reports"),
-        does: "a client with TLS of its own, which the sidecar passes through",
+        does: "a client with its own TLS, which the sidecar passes through",
     },
 ];
 
-/// The cluster in which the cast has its names.
+/// The cluster that the callers are part of.
 pub fn cluster() -> Cluster {
     let node = CAST.iter().find_map(|member| match member.home {
         Home::Node(name) => Some((name, member.address)),
@@ -90,7 +90,7 @@ pub fn cluster() -> Cluster {
             Home::Deployment(namespace, name) => cluster.deployment(namespace, name, address),
             Home::CronJob(namespace, name) => cluster.cron_job(namespace, name, address),
             Home::StatefulSet(namespace, name) => cluster.stateful_set(namespace, name, address),
-            // Two pods with the node's address: a caller from there has the node's name.
+            // Two pods with the node's address: such a caller is named after the node.
             Home::Node(_) => cluster
                 .daemon_set("kube-system", "kube-proxy")
                 .daemon_set("kube-system", "node-exporter"),
@@ -99,7 +99,7 @@ pub fn cluster() -> Cluster {
     })
 }
 
-/// The cast as the demo announces it.
+/// The list of callers that the demo prints.
 pub fn cast() -> String {
     let mut text = String::new();
     for Member { address, does, .. } in &CAST {
@@ -108,15 +108,15 @@ pub fn cast() -> String {
     text
 }
 
-/// Everybody calls, each a number of times that the table then shows. Returns how many requests the server's sidecar
-/// could read: those in TLS that it passes through are not among them.
+/// Makes all calls; the table then shows their counts. Returns the number of requests that the server's sidecar could
+/// parse, which excludes those in passed-through TLS.
 ///
 /// # Errors
-/// A call that did not come to its answer; PERMISSIVE serves them all.
+/// A call was not answered; PERMISSIVE serves them all.
 pub async fn call(places: &Places) -> anyhow::Result<u64> {
     let [_, cron, probe, scraper, machine, reports] = CAST.map(|member| member.address);
     let mut requests = 0;
-    // The application next to the client's sidecar, whose address is not the one the server sees.
+    // The application behind the client's sidecar; the server sees the sidecar's address, not this one.
     for _ in 0..5 {
         Caller::http1("127.0.0.1")
             .get(places.address(8001), "/orders")

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, bail};
 
-/// Its exit codes for an answer: ready, callers in the way, not proven. 1 is an error.
+/// Its exit codes for an answer: ready, blocked, not proven. 1 is an error.
 const ANSWERS: [i32; 3] = [0, 2, 3];
 
 /// Prints a command line, runs it and leaves its output to the terminal.

@@ -1,4 +1,4 @@
-//! The documented Envoy configuration, as Envoy gets it in the demo.
+//! The documented Envoy configuration, adapted for the demo.
 
 use anyhow::Context;
 use plainsight_harness::envoy::Configuration;
@@ -6,13 +6,13 @@ use serde_json::Value;
 
 use crate::places::Places;
 
-/// Where the example lies in the project.
+/// The folder of the example.
 pub const FOLDER: &str = "envoy-config/envoy";
 
 const SERVER: &str = include_str!("../../../envoy-config/envoy/server-sidecar.yaml");
 const CLIENT: &str = include_str!("../../../envoy-config/envoy/client-sidecar.yaml");
 
-/// One file of the example in its places.
+/// One file of the example, relocated.
 pub struct Example {
     concurrency: u32,
     bootstrap: Value,
@@ -23,9 +23,9 @@ impl Example {
     /// `server-sidecar.yaml`.
     ///
     /// # Errors
-    /// The file is not the YAML it should be, or names what `places` does not know.
+    /// The file is not the expected YAML, or names a port or file that is not in `places`.
     pub fn server(places: &Places) -> anyhow::Result<Self> {
-        // Two workers: what the demo shows has been added up across them.
+        // Two workers, so the demo's counts are sums over workers.
         Self::read("server-sidecar.yaml", SERVER, 2, places)
     }
 
@@ -43,7 +43,7 @@ impl Example {
 
     fn in_places(text: &str, concurrency: u32, places: &Places) -> anyhow::Result<Self> {
         let mut bootstrap: Value = serde_yaml_ng::from_str(text)?;
-        // The harness gives each Envoy an admin port of its own and hands the listeners over by LDS.
+        // The harness gives each Envoy its own admin port and serves the listeners by LDS.
         let fields = bootstrap.as_object_mut().context("expected a mapping")?;
         fields.remove("admin").context("admin: missing")?;
         places.relocate(&mut bootstrap)?;

@@ -1,7 +1,7 @@
 //! `make demo`: the whole of plainsight in under a minute.
 //!
 //! Two real Envoys with the configuration of `envoy-config/envoy`, six callers, and the answer of the `plainsight` command
-//! to the one question: who would break under STRICT?
+//! to the question: which callers would break under STRICT?
 
 mod callers;
 mod command;
@@ -38,7 +38,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Runs the demo; Ctrl-C or SIGTERM drop it at any point, and with it everything it started.
+/// Runs the demo. Ctrl-C and SIGTERM drop it at any point, together with all processes that it started.
 async fn run_until_a_signal() -> anyhow::Result<()> {
     let keep = keep(std::env::var("KEEP").ok().as_deref())?;
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -57,7 +57,7 @@ async fn run_until_a_signal() -> anyhow::Result<()> {
     }
 }
 
-/// Whether everything stays up after the answer, from the variable KEEP.
+/// Whether everything keeps running after the answer, from the variable KEEP.
 fn keep(value: Option<&str>) -> anyhow::Result<bool> {
     match value {
         None | Some("" | "0") => Ok(false),
@@ -85,12 +85,12 @@ async fn show(mesh: &mut DemoMesh, keep: bool) -> anyhow::Result<()> {
         rules::PACE_NOTE
     );
     let prometheus = Prometheus::start(mesh.admin_address()).await?;
-    println!("\nWho calls the workload shop/orders, whose mode is PERMISSIVE:\n");
+    println!("\nCallers of the workload shop/orders, in mode PERMISSIVE:\n");
     print!("{}", callers::cast());
     let expected = mesh.call().await?;
-    println!("\nWhat one sidecar shows of them:\n");
+    println!("\nThe answer of one sidecar:\n");
     command::run(&["peek", &mesh.stats_url()])?;
-    println!("\nThe same through Prometheus, with names instead of addresses:\n");
+    println!("\nThe answer of Prometheus, with names instead of addresses:\n");
     prometheus.wait_for_callers(expected).await?;
     let url = prometheus.url();
     let source = ["--prometheus", &url, "--no-cluster", "--window", "1h"];

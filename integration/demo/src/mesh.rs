@@ -1,4 +1,4 @@
-//! The two sidecars, the application behind one of them, and their end.
+//! The two sidecars, and the application behind one of them.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -16,7 +16,7 @@ use crate::callers::{self, CAST, ORDERS, STOREFRONT};
 use crate::example::Example;
 use crate::places::{LISTENING, Places};
 
-/// Everything the callers meet; dropping it ends both Envoys and the application.
+/// Everything that the callers call. Dropping it ends both Envoys and the application.
 pub struct DemoMesh {
     server: Envoy,
     client: Envoy,
@@ -29,8 +29,8 @@ impl DemoMesh {
     /// Starts the application and both sidecars.
     ///
     /// # Errors
-    /// `PLAINSIGHT_ENVOY` or `PLAINSIGHT_WASM` names no file, or Envoy refuses its configuration (then the last lines
-    /// of its log are in the message).
+    /// `PLAINSIGHT_ENVOY` or `PLAINSIGHT_WASM` names no file, or Envoy rejects its configuration (the message then has the
+    /// last lines of its log).
     pub async fn start() -> anyhow::Result<Self> {
         let module = plainsight_harness::module_path()
             .context("the module: run make demo, which builds it")?;
@@ -64,8 +64,8 @@ impl DemoMesh {
         })
     }
 
-    /// Makes every call and waits until the sidecar shows every caller and every request: workers pass their numbers on from
-    /// time to time. Returns how many addresses STRICT would reject, counted once per port.
+    /// Makes every call and waits until the sidecar exposes every caller and every request, because workers flush their stats
+    /// periodically. Returns the number of addresses that STRICT would reject, counted once per port.
     ///
     /// # Errors
     /// A call failed, or something is still missing from the metrics after a minute.
@@ -98,7 +98,7 @@ impl DemoMesh {
         Ok(rejected.len())
     }
 
-    /// Where the server's sidecar shows its metrics.
+    /// The URL of the metrics of the server's sidecar.
     pub fn stats_url(&self) -> String {
         format!("http://{}/stats/prometheus", self.server.admin_address())
     }
@@ -108,7 +108,7 @@ impl DemoMesh {
         self.server.admin_address()
     }
 
-    /// An error of the demo, with the end of an Envoy's log when that Envoy has died.
+    /// Adds the end of an Envoy's log to an error if that Envoy has died.
     pub fn explain(&mut self, outcome: anyhow::Result<()>) -> anyhow::Result<()> {
         let error = match outcome {
             Ok(()) => return Ok(()),
@@ -136,7 +136,7 @@ impl DemoMesh {
         bail!("the demo cannot go on")
     }
 
-    /// What a person can try while everything runs.
+    /// Addresses to try while everything runs.
     pub fn addresses_to_try(&self) -> String {
         let [http, tcp, auto, undeclared, sidecar_http, sidecar_tcp] =
             LISTENING.map(|documented| self.places.address(documented));
@@ -145,13 +145,13 @@ impl DemoMesh {
         format!(
             "Try it; the application answers with the headers it received:
   curl --interface 127.0.0.99 http://{http}/
-      a caller of your own, plaintext
+      your own plaintext caller
   curl http://{sidecar_http}/
       the same through the client's sidecar
   curl --insecure --interface 127.0.0.98 https://{auto}/
-      TLS of its own, passed through
+      the application's own TLS, passed through
   curl -s {stats} | grep ^plainsight_
-      what plainsight says of them
+      the metrics of plainsight
 Listening: 8080 (http) on {http}, 9000 (tcp) on {tcp}, 7000 (no protocol) on {auto},
   7777 (undeclared) on {undeclared}; the client's sidecar on {sidecar_http} (HTTP) and {sidecar_tcp} (TCP)
 Admin: server http://{server}, client http://{client}

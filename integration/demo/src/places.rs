@@ -1,4 +1,4 @@
-//! Where the documented ports, folders and addresses of the example lie on this machine.
+//! Maps the example's documented ports, files and addresses to this machine.
 
 use std::collections::BTreeMap;
 use std::fs::{File, TryLockError};
@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 /// The ports that the example documents and the demo listens on.
 pub const LISTENING: [u16; 6] = [8080, 9000, 7000, 7777, 8001, 8002];
 
-/// The example's port of the application; the demo puts its own there.
+/// The example's port of the application, replaced by the demo's own.
 pub const APPLICATION: u16 = 18080;
 
-/// What stands for what.
+/// The mapping.
 pub struct Places {
     ports: BTreeMap<u16, u16>,
     files: BTreeMap<&'static str, PathBuf>,
@@ -24,18 +24,18 @@ pub struct Places {
 }
 
 impl Places {
-    /// Takes the documented ports where they are free, else any free ones; `application` stands for the example's.
+    /// Reserves the documented ports if they are free, else any free ones; `application` replaces the example's port.
     ///
     /// # Errors
-    /// There is no free port, or no folder for lock files.
+    /// No free port, or no folder for lock files.
     pub fn take(application: u16) -> anyhow::Result<Self> {
         let lock = only_demo()?;
         let mut ports = BTreeMap::from([(APPLICATION, application)]);
         let mut reserved = Vec::new();
         let mut replaced = Vec::new();
         for documented in LISTENING {
-            // A second demo takes free ports only: Envoys may share a port without an error, and it would see the
-            // first one's callers.
+            // A second demo uses other ports only: two Envoys can share a port without an error, and it would see the
+            // callers of the first demo.
             let port = if lock.is_some() && is_free(documented) {
                 documented
             } else {
@@ -49,7 +49,7 @@ impl Places {
         }
         if !replaced.is_empty() {
             println!(
-                "Ports in use on this machine, and others instead: {}",
+                "Ports in use on this machine, replaced by others: {}",
                 replaced.join(", ")
             );
         }
@@ -61,17 +61,17 @@ impl Places {
         })
     }
 
-    /// The port in place of the documented one.
+    /// The port that replaces a documented one.
     pub fn port(&self, documented: u16) -> u16 {
         self.ports.get(&documented).copied().unwrap_or(documented)
     }
 
-    /// Where a caller reaches the documented port.
+    /// The address of a documented port.
     pub fn address(&self, documented: u16) -> SocketAddr {
         (Ipv4Addr::LOCALHOST, self.port(documented)).into()
     }
 
-    /// Puts `path` in the place of the file that the example names.
+    /// Replaces a file that the example names by `path`.
     pub fn put(&mut self, documented: &'static str, path: PathBuf) {
         self.files.insert(documented, path);
     }
@@ -79,7 +79,7 @@ impl Places {
     /// Rewrites ports, file names and the wildcard address, everywhere in `value`.
     ///
     /// # Errors
-    /// A port or a file that no place is known for: the example and the demo have drifted apart.
+    /// A port or file without a mapping: the example and the demo have diverged.
     pub fn relocate(&self, value: &mut Value) -> anyhow::Result<()> {
         match value {
             Value::Array(items) => items.iter_mut().try_for_each(|item| self.relocate(item)),
@@ -90,7 +90,7 @@ impl Places {
                         "port_value" | "destination_port" => self.relocate_port(key, field),
                         "filename" => self.relocate_file(field),
                         "address" if field == "0.0.0.0" => {
-                            // Only on loopback.
+                            // Loopback only.
                             *field = json!("127.0.0.1");
                             Ok(())
                         }
@@ -127,7 +127,7 @@ impl Places {
     }
 }
 
-/// A lock that one demo at a time holds; nothing when another one runs.
+/// A lock that one demo at a time holds; `None` if another one is running.
 fn only_demo() -> anyhow::Result<Option<File>> {
     let path = std::env::temp_dir().join("plainsight-demo.lock");
     let lock = File::options()
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_files_and_the_wildcard_are_moved_and_nothing_else() {
+    fn only_ports_files_and_the_wildcard_address_are_replaced() {
         let mut value = json!([{
             "address": {"socket_address": {"address": "0.0.0.0", "port_value": 8080}},
             "filter_chain_match": {"destination_port": 8080},
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_or_a_file_without_a_place_is_an_error_that_names_it() {
+    fn a_port_or_a_file_without_a_mapping_is_an_error_that_names_it() {
         let error = places()
             .relocate(&mut json!({"port_value": 81}))
             .unwrap_err();
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_that_somebody_listens_on_is_not_free() {
+    fn a_port_with_a_listener_is_not_free() {
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         assert!(!is_free(taken.local_addr().unwrap().port()));
     }

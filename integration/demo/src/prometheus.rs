@@ -1,4 +1,4 @@
-//! A real Prometheus with the project's rules, and the question put to it.
+//! A real Prometheus with the project's rules, and queries to it.
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -13,25 +13,25 @@ use crate::rules;
 
 const SCRAPE: &str = include_str!("../../../envoy-config/prometheus/prometheus.yml");
 
-/// Who blocks STRICT, by the rules.
+/// The callers that block STRICT.
 const BLOCKING: &str = r#"plainsight:caller:last_seen_timestamp_seconds{strict="reject"}"#;
 
-/// How many pods of the called workload report.
+/// The number of reporting pods of the called workload.
 const COVERAGE: &str = r#"plainsight:workload:pods_reporting{destination_workload="orders"} > 0"#;
 
 const TO_TRY: [(&str, &str); 3] = [
-    ("who STRICT would break", BLOCKING),
+    ("callers that STRICT would break", BLOCKING),
     (
-        "how many of them block the namespace, probes and scrapes left out",
+        "number of them that block the namespace, without probes and scrapes",
         r#"plainsight:namespace:blocking_callers{window="1h",counted="app"}"#,
     ),
     (
-        "seconds since each of them was last there",
+        "seconds since each of them was last seen",
         "sort_desc(time() - max by (caller, destination_port) (plainsight:caller:last_seen_timestamp_seconds))",
     ),
 ];
 
-/// Who holds which address, by the rules.
+/// The owners of addresses.
 const HOLDERS: &str = "plainsight:address:caller";
 
 /// A running Prometheus that scrapes the server's sidecar; it ends when dropped.
@@ -41,12 +41,12 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts it and waits until every address of the cast has its holder: a caller gets the name of the address's
-    /// holder at that time, so no caller may come before.
+    /// Starts Prometheus and waits until the owner of every caller's address is known: a caller is named after the owner at
+    /// the time of its call, so calls must come later.
     ///
     /// # Errors
-    /// There is no `prometheus` on the path, it ended (its log's tail is in the message), or the holders are not known
-    /// after a minute.
+    /// No `prometheus` in `PATH`, it exited (the log's tail is in the message), or the owners are not known after a
+    /// minute.
     pub async fn start(envoy: SocketAddr) -> anyhow::Result<Self> {
         let names = KubeStateMetrics::start(callers::cluster()).await?;
         let configuration = configuration(envoy, names.address())?;
@@ -83,15 +83,15 @@ impl Prometheus {
         format!("http://{}", self.running.address())
     }
 
-    /// Waits until the rules name the callers of all `expected` ports and addresses, and have an answer for the window that the
-    /// demo asks for.
+    /// Waits until the rules name the callers of all `expected` ports and addresses, and have an answer for the demo's
+    /// window.
     ///
     /// # Errors
     /// Not within a minute.
     pub async fn wait_for_callers(&self, expected: usize) -> anyhow::Result<()> {
         for (what, query, rows) in [
             ("prometheus: the rules name the callers", BLOCKING, expected),
-            ("prometheus: the rules know the pods", COVERAGE, 1),
+            ("prometheus: the rules count the pods", COVERAGE, 1),
         ] {
             self.running
                 .until(what, query, |found| {
@@ -103,7 +103,7 @@ impl Prometheus {
         Ok(())
     }
 
-    /// Three queries for a person who keeps the demo running, each with how many rows it has now.
+    /// Three queries to try while the demo keeps running, each with its current number of rows.
     ///
     /// # Errors
     /// Prometheus does not answer one of them.
@@ -120,8 +120,8 @@ impl Prometheus {
     }
 }
 
-/// The shipped jobs, scraped every second. Debian's Prometheus has no Kubernetes discovery: the targets and the labels that
-/// it would attach are written down here.
+/// The shipped scrape jobs, scraped every second. Debian's Prometheus has no Kubernetes discovery, so the targets and
+/// their labels are static here.
 fn configuration(envoy: SocketAddr, names: SocketAddr) -> anyhow::Result<Value> {
     let mut configuration: Value = serde_yaml_ng::from_str(SCRAPE)?;
     configuration["global"] = json!({"scrape_interval": "1s", "scrape_timeout": "1s"});

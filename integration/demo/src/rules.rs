@@ -1,22 +1,22 @@
-//! The project's recording rules, at the demo's pace.
+//! The project's recording rules, evaluated faster for the demo.
 
 use anyhow::{Context, ensure};
 use regex::Regex;
 use serde_json::{Value, json};
 
-/// Where the rules lie in the project.
+/// The file of the rules.
 pub const FILE: &str = "envoy-config/prometheus/plainsight.rules.yml";
 
-/// What the demo says about [`at_demo_pace`].
+/// The note that the demo prints about [`at_demo_pace`].
 pub const PACE_NOTE: &str = "evaluated every second instead of every two minutes";
 
 const RULES: &str = include_str!("../../../envoy-config/prometheus/plainsight.rules.yml");
 
-/// The rules as they are, but evaluated every second, with the offsets of one and two minutes shortened likewise: a
-/// name should not take two minutes. Windows stay as they are.
+/// The rules, but evaluated every second, with the offsets of one and two minutes shortened in proportion, so that names
+/// do not take two minutes. Windows are unchanged.
 ///
 /// # Errors
-/// The file no longer looks as this function expects.
+/// The file does not have the expected structure.
 pub fn at_demo_pace() -> anyhow::Result<String> {
     faster(RULES).context(FILE)
 }

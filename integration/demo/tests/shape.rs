@@ -1,4 +1,4 @@
-//! The documented example has the shapes that the proof is made with, so that neither can drift away alone.
+//! The documented example has the shapes of the proof, so that the two cannot diverge.
 
 use std::net::Ipv4Addr;
 
@@ -10,8 +10,8 @@ fn example() -> Value {
     serde_yaml_ng::from_str(text).unwrap()
 }
 
-/// What decides who is served: in order, each chain's match, whether it terminates TLS, whom it asks for a
-/// certificate, and its last filter.
+/// The properties that decide which callers are served: in order, each chain's match, whether it terminates TLS and
+/// requires a client certificate, and its last filter.
 fn chains(listener: &Value, port: u16) -> Vec<Value> {
     let chains = listener["filter_chains"].as_array().unwrap();
     let shape = chains.iter().map(|chain| {
@@ -72,7 +72,7 @@ fn the_examples_listeners_have_the_chains_of_the_proof() {
 }
 
 #[test]
-fn every_chain_of_the_example_begins_with_plainsight_and_every_connection_manager_too() {
+fn plainsight_is_the_first_filter_of_every_chain_and_connection_manager_of_the_example() {
     let example = example();
     for listener in example["static_resources"]["listeners"].as_array().unwrap() {
         for chain in listener["filter_chains"].as_array().unwrap() {

@@ -1,7 +1,7 @@
 //! The application upstream of the sidecar, with every protocol on one port.
 //!
-//! A ClientHello starts its own TLS. A request (HTTP/1.1, h2c, gRPC, WebSocket) is answered with what it carried,
-//! anything else with an echo.
+//! A ClientHello starts the application's own TLS. A request (HTTP/1.1, h2c, gRPC, WebSocket) is answered with its own
+//! content, anything else is echoed.
 
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -59,7 +59,7 @@ impl App {
         let connections = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&connections);
         let task = tokio::spawn(async move {
-            // Accept errors are transient (client gone, no descriptor left): try again.
+            // Accept errors are transient (client gone, out of file descriptors): retry.
             loop {
                 let Ok((stream, _)) = listener.accept().await else {
                     tokio::task::yield_now().await;
@@ -169,7 +169,7 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
         "headers": headers_as_json(request.headers()),
     });
     let own_header = header(SET_HEADER);
-    // The body is drained, so that a keep-alive connection stays in step.
+    // The body is drained, so that a keep-alive connection stays in sync.
     let _ = request.into_body().collect().await;
     let mut response = Response::new(
         Full::from(seen.to_string())
@@ -184,10 +184,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<Body>, Infallible
     Ok(response)
 }
 
-/// A request with this header (`name=value`) is answered with a response header of that name.
+/// A request with this header (`name=value`) gets a response header of that name.
 pub const SET_HEADER: &str = "x-app-sets";
 
-/// Names to lists of values; invalid UTF-8 becomes the replacement character.
+/// A map of names to lists of values; invalid UTF-8 becomes the replacement character.
 fn headers_as_json(headers: &HeaderMap) -> Value {
     let mut map = serde_json::Map::new();
     for name in headers.keys() {

@@ -110,19 +110,19 @@ impl Caller {
         Self::new(source, CallerProtocol::Bytes)
     }
 
-    /// The same over TLS.
+    /// The same caller over TLS.
     pub fn over(mut self, tls: Tls) -> Self {
         self.tls = Some(tls);
         self
     }
 
-    /// The same through mutual TLS, as a sidecar with this identity does it: with Istio's ALPN for its protocol.
+    /// The same caller over mutual TLS, as from a sidecar with this identity: with Istio's ALPN for its protocol.
     pub fn over_mesh(self, identity: &Identity) -> Self {
         let tls = Tls::mesh(Some(identity), self.protocol);
         self.over(tls)
     }
 
-    /// The same with a header in each request; a name given twice is sent twice.
+    /// The same caller with a header in each request; a repeated name is sent repeatedly.
     ///
     /// # Panics
     /// Invalid header name or value.
@@ -203,7 +203,7 @@ impl Caller {
     pub async fn call_at_once(&self, to: SocketAddr, requests: u32) -> anyhow::Result<()> {
         let mut connection = self.connect(to).await?;
         let replies = in_time(
-            "caller: requests at once",
+            "caller: concurrent requests",
             connection.requests_at_once(requests),
         )
         .await?;
@@ -214,7 +214,7 @@ impl Caller {
         Ok(())
     }
 
-    /// Connects by TCP and closes without a byte.
+    /// Connects by TCP and closes without sending a byte.
     ///
     /// # Errors
     /// No connection.

@@ -1,4 +1,4 @@
-//! A real Envoy process: start, readiness, reconfiguration by files, metrics and log.
+//! A real Envoy process: start, readiness, file-based reconfiguration, metrics and log.
 
 mod admin;
 
@@ -27,7 +27,7 @@ pub trait Configuration {
     fn drain_seconds(&self) -> u32 {
         1
     }
-    /// The CPU it is confined to, or any.
+    /// The CPU to pin it to, if any.
     fn cpu(&self) -> Option<usize> {
         None
     }
@@ -57,7 +57,7 @@ impl Configuration for ClientSidecar {
     }
 }
 
-/// A running Envoy. Dropping it kills the process; if the thread panics, the log's tail is printed to standard error.
+/// A running Envoy. Dropping it kills the process; on a panic it also prints the log's tail to standard error.
 pub struct Envoy {
     process: Process,
     folder: TempDir,
@@ -116,7 +116,7 @@ impl Envoy {
         let log = folder.path().join("envoy.log");
         let mut process = match configuration.cpu() {
             None => Process::start(&binary, log, arguments)?,
-            // taskset (util-linux) becomes Envoy, so the process id stays.
+            // taskset (util-linux) execs Envoy, so the process id stays the same.
             Some(cpu) => Process::start("taskset", log, |command| {
                 command.args(["--cpu-list", &cpu.to_string()]).arg(&binary);
                 arguments(command);
@@ -225,7 +225,7 @@ impl Envoy {
     }
 
     /// Polls `/stats/prometheus` until `check` passes. Needed after a close, because a client cannot observe when Envoy
-    /// sees it.
+    /// handles it.
     ///
     /// # Errors
     /// The last error of `check`, with all metrics of plainsight.
@@ -243,7 +243,7 @@ impl Envoy {
         .await
     }
 
-    /// Waits until every connection of its listeners has closed, and its filters with it.
+    /// Waits until every connection of its listeners has closed and its filters are gone.
     ///
     /// # Errors
     /// A connection is still open at the deadline.
@@ -265,14 +265,14 @@ impl Envoy {
     /// The counters and gauges whose names match a regular expression.
     ///
     /// # Errors
-    /// The admin page cannot be read, or a value is no number.
+    /// The admin page cannot be read, or a value is not a number.
     pub async fn stats(&self, filter: &str) -> anyhow::Result<BTreeMap<String, u64>> {
         let text = self
             .get(&format!("/stats?type=All&filter={filter}"))
             .await?;
         text.lines()
             .filter_map(|line| line.rsplit_once(": "))
-            // Histograms and text values are left out.
+            // Skips histograms and text values.
             .filter(|(_, value)| value.bytes().all(|byte| byte.is_ascii_digit()))
             .map(|(name, value)| Ok((name.to_owned(), value.parse()?)))
             .collect()

@@ -68,7 +68,7 @@ impl Process {
         Ok(Self { name, child, log })
     }
 
-    /// The same under another name in messages: for a program that is started through wrappers.
+    /// Renames the program in messages: for one that is started through wrappers.
     pub fn named(mut self, name: &str) -> Self {
         name.clone_into(&mut self.name);
         self
@@ -100,7 +100,7 @@ impl Process {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            // The last lines of an ended program are in the log by now.
+            // A program that has exited has flushed its last lines to the log.
             if let Some(status) = ended {
                 bail!(
                     "{}: ended at start: {status}:\n{}",
@@ -137,7 +137,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // Both fail only if the process has already ended.
+        // Both fail only if the process has already exited.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dropped_program_is_gone() {
+    fn a_dropped_program_is_killed() {
         let (_folder, process) = shell("exec sleep 1000");
         let proc = PathBuf::from(format!("/proc/{}", process.id()));
         assert!(proc.exists());

@@ -22,8 +22,8 @@ pub struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts `prometheus` from the path in a folder with these files, one of them `prometheus.yml`, and waits until it
-    /// is ready.
+    /// Starts `prometheus` from `PATH` in a folder with these files, including `prometheus.yml`, and waits until it is
+    /// ready.
     ///
     /// # Errors
     /// No such program, or a configuration that it rejects; the log's tail is in the message.

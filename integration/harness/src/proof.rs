@@ -1,4 +1,4 @@
-//! The proof: every kind of caller, the verdict on it, and what then happens under STRICT.
+//! The proof: every kind of caller, its verdict, and its actual outcome under STRICT.
 //!
 //! Two tests run it: against the shapes of this crate (`plainsight-claims`), and against the listeners that istiod
 //! itself generates (`plainsight-cluster`).
@@ -21,12 +21,12 @@ pub use table::{Row, check, markdown};
 /// Every classified connection.
 pub const CONNECTIONS: &str = "plainsight_connections_total";
 
-/// The outcome of a caller.
+/// The outcome of a call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fact {
-    /// It got its answer.
+    /// It was answered.
     Served,
-    /// It got none; the error.
+    /// It was not answered; the error.
     Refused(String),
     /// It sent no request.
     NotAsked,
@@ -79,10 +79,10 @@ impl Kind {
         Ok(caller.over(tls))
     }
 
-    /// What this kind does, once.
+    /// Performs this kind of call once.
     ///
     /// # Errors
-    /// The caller hung: none of the table may.
+    /// The call hung, which no kind may do.
     pub async fn call(&self, caller: &Caller, to: SocketAddr) -> anyhow::Result<Fact> {
         let outcome = match self.does {
             Does::ConnectAndClose => {

@@ -2,7 +2,7 @@
 //!
 //! istiod redirects every port to one listener, `virtualInbound`, and matches the chains on `destination_port`.
 //! On loopback nothing is redirected, so each port has its own listener that binds to it, with the
-//! same filter chain matches: what istiod itself generates with `INTERCEPTION_MODE: NONE` (`inboundCustomListener` in
+//! same filter chain matches, like the listeners of istiod with `INTERCEPTION_MODE: NONE` (`inboundCustomListener` in
 //! <https://github.com/istio/istio/blob/master/pilot/pkg/networking/core/listener_inbound.go>).
 //!
 //! An undeclared port has the automatic shape, without `destination_port` in its matches, and the cluster

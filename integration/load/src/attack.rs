@@ -1,7 +1,7 @@
-//! A cardinality attack: callers that try to make as many series as they can.
+//! A cardinality attack: callers that try to create as many series as possible.
 //!
-//! Distinct source addresses out of 127.0.0.0/8, forged headers, ports, certificates. After each wave the series
-//! are held against the bound, and every connection and request must be counted: in its own series or as overflow.
+//! Distinct source addresses in 127.0.0.0/8, forged headers, ports, certificates. After each wave the number of series
+//! is checked against the bound, and every connection and request must be counted, in its own series or as overflow.
 
 mod script;
 
@@ -21,7 +21,7 @@ use crate::tally::{CONNECTIONS, Counts, HANDSHAKE_FAILURES, OVERFLOW, REQUESTS, 
 use crate::target::{Target, WORKERS};
 use script::Act;
 
-/// How large the attack is.
+/// The size of the attack.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Distinct source addresses.
@@ -34,26 +34,26 @@ pub struct Plan {
     pub failing: u32,
     /// Destination ports.
     pub ports: usize,
-    /// Conversations at the same time.
+    /// Concurrent conversations.
     pub at_once: usize,
-    /// Waves that the addresses come in.
+    /// The number of waves that the addresses are split into.
     pub waves: u32,
 }
 
-/// What came of it.
+/// The result of an attack.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Everything that was done, and counted.
+    /// All connections and requests made, which equal the counts.
     pub done: Tally,
-    /// The most series there were.
+    /// The max number of series.
     pub series: u64,
     /// The bound.
     pub bound: u64,
     /// `plainsight_overflow_total` at the end.
     pub overflow: u64,
-    /// A request's median time of one caller before the attack and after it.
+    /// The median request time of an existing caller before and after the attack.
     pub latency: [Duration; 2],
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
@@ -62,7 +62,7 @@ fn attacker(at: u32) -> std::net::Ipv4Addr {
     std::net::Ipv4Addr::from_bits(0x7f10_0000 + at)
 }
 
-/// A caller that was there before the attack.
+/// A caller that exists before the attack.
 const WITNESS: &str = "127.0.0.7";
 
 struct Attack {
@@ -70,7 +70,7 @@ struct Attack {
     bound: Bound,
     places: Arc<Semaphore>,
     report: Report,
-    /// What each address did, the witness included.
+    /// The counts of each address, including the witness.
     by_address: HashMap<String, Counts>,
 }
 
@@ -138,19 +138,19 @@ impl Attack {
         Ok(())
     }
 
-    /// Addresses, none of them seen before, whose handshakes fail.
+    /// New addresses whose handshakes fail.
     async fn handshakes(&mut self, plan: Plan) -> anyhow::Result<()> {
         let fresh = plan.addresses..plan.addresses + plan.failing;
         let port = self.target.both().http;
         let acts = fresh.map(|at| Act::without_certificate(at, port));
         self.perform(acts).await?;
         let scrape = self.counted().await?;
-        // Their cap is their own: the addresses before have used up another one.
+        // They have a separate cap: the earlier addresses have used up another one.
         let failed = distinct(&scrape, HANDSHAKE_FAILURES, "source_ip");
         self.cap_is_reached("failed handshakes", failed.len(), plan.failing)
     }
 
-    /// Callers that have series of their own, and some that have not, on every port.
+    /// Callers with and without their own series, on every port.
     async fn ports(&mut self, plan: Plan) -> anyhow::Result<()> {
         let scrape = self.counted().await?;
         let mut sources: Vec<String> = distinct(&scrape, CONNECTIONS, "source_ip")
@@ -169,7 +169,7 @@ impl Attack {
         Ok(())
     }
 
-    /// Many certificates of the mesh, with SPIFFE ids that try to be more than a label value.
+    /// Many certificates of the mesh, with SPIFFE ids that try to forge labels.
     async fn identities(&mut self, plan: Plan) -> anyhow::Result<()> {
         let mesh = self.target.mesh();
         let port = self.target.both().http;
@@ -186,15 +186,15 @@ impl Attack {
         let scrape = self.counted().await?;
         let named = distinct(&scrape, CONNECTIONS, "source_principal").len();
         self.cap_is_reached("principals", named, plan.identities)?;
-        // Each of them came once, so each is in its own series or in the overflow.
+        // Each of them called once, so each is in its own series or in the overflow.
         let overflow = [("source_principal", "overflow")];
         let beyond = u64::from(plan.identities) - named as u64;
         equal(&scrape, CONNECTIONS, &overflow, beyond)?;
         equal(&scrape, REQUESTS, &overflow, beyond)
     }
 
-    /// Each worker names as many as the cap allows. The kernel spreads connections over the workers, so with four
-    /// times as many names every worker gets enough of them.
+    /// Each worker names as many as the cap allows. The kernel distributes connections over the workers, so with four
+    /// times as many names every worker reaches its cap.
     fn cap_is_reached(&self, what: &str, named: usize, tried: u32) -> anyhow::Result<()> {
         let most = self.bound.names();
         ensure!(
@@ -234,7 +234,7 @@ impl Attack {
         Ok(())
     }
 
-    /// Waits until everything is counted, and holds it against the bound and against itself.
+    /// Waits until everything is counted, and checks the bound and the overflow counter.
     async fn counted(&mut self) -> anyhow::Result<Scrape> {
         let done = self.report.done;
         let scrape = self
@@ -243,7 +243,7 @@ impl Attack {
             .scrape_until("everything is counted", |scrape| done.matches(scrape))
             .await?;
         self.report.series = self.report.series.max(self.bound.holds(&scrape)?);
-        // The overflow counter is the sum of what stands under an `overflow` label.
+        // The overflow counter is the sum of all series with an `overflow` label.
         let counters = [CONNECTIONS, REQUESTS, HANDSHAKE_FAILURES];
         let beyond: f64 = scrape
             .samples
@@ -256,7 +256,7 @@ impl Attack {
         Ok(scrape)
     }
 
-    /// An address with series of its own has all of its conversations there.
+    /// An address with its own series has all of its conversations there.
     fn own_series_are_exact(&self, scrape: &Scrape) -> anyhow::Result<()> {
         let mut own: HashMap<&str, Counts> = HashMap::new();
         for metric in [CONNECTIONS, REQUESTS] {
@@ -280,7 +280,7 @@ impl Attack {
         Ok(())
     }
 
-    /// A caller with series of its own, asked 300 times; gives the median time.
+    /// Sends 300 requests of a caller with its own series and returns the median time.
     async fn witness(&mut self) -> anyhow::Result<Duration> {
         const ASKED: u64 = 300;
         let caller = Caller::http1(WITNESS);
@@ -328,7 +328,7 @@ impl std::fmt::Display for Report {
         )?;
         write!(
             f,
-            "  median request of a caller that was there before: {before:?}, after the attack {after:?}"
+            "  median request of an existing caller: {before:?}, after the attack {after:?}"
         )
     }
 }

@@ -1,6 +1,6 @@
 //! The maximum number of series of a proxy under attack.
 //!
-//! Each worker has limits of its own. With C = `maxCallers`, P = 64 ports with their own label, and T = 3 kinds of
+//! The limits are per worker. With C = `maxCallers`, P = 64 ports with their own label, and T = 3 kinds of
 //! traffic, a worker has at most:
 //!
 //! ```text
@@ -10,8 +10,8 @@
 //! mutual TLS   P + 2 rows         x (connections, requests); with `principals` 4 C + 2 (P + 2) rows
 //! ```
 //!
-//! P + 2 port labels: 64 numbers, `overflow`, and none. Workers may name different callers, so a proxy has at most as
-//! many times that as it has workers, and three series without a caller: overflow, configuration errors, build.
+//! P + 2 port labels: 64 numbers, `overflow`, and none. Workers may name different callers, so the bound of a proxy is
+//! that of a worker times the number of workers, plus three series without a caller: overflow, configuration errors, build.
 
 use std::collections::BTreeSet;
 
@@ -35,18 +35,18 @@ pub struct Bound {
 const PEERS: u64 = 3;
 /// Kinds of traffic.
 const TRAFFIC: u64 = 3;
-/// Rows of a name, on average.
+/// Rows per name, on average.
 const ROWS: u64 = 4;
-/// Ports with a label of their own, per worker.
+/// Ports with their own label, per worker.
 const PORTS: u64 = 64;
 
 impl Bound {
-    /// The most names of one kind over all workers.
+    /// Max names of one kind over all workers.
     pub fn names(self) -> u64 {
         self.workers * self.max_callers
     }
 
-    /// The most series of all metrics together.
+    /// Max series of all metrics.
     pub fn series(self) -> u64 {
         let rows = ROWS * self.max_callers;
         let port_labels = PORTS + 2;
@@ -62,7 +62,7 @@ impl Bound {
         self.workers * (callers + overflow + handshakes + mutual_tls) + 3
     }
 
-    /// Compares a scrape with the bound: all series, distinct callers, principals and ports. Gives the number of
+    /// Compares a scrape with the bound: all series, distinct callers, principals and ports. Returns the number of
     /// series.
     ///
     /// # Errors

@@ -1,11 +1,11 @@
-//! What a client does from its first byte to its end, with counts that are known and not likely.
+//! The kinds of conversations of a client, each with exact expected counts.
 //!
-//! A client that breaks off does so after the last answer it counts on: then Envoy has read everything up to
-//! there.
+//! A client that aborts does so after the last answer that is counted, because Envoy has then read everything up to
+//! that point.
 //!
-//! One thing is Envoy's to decide: on a machine that is overloaded it ends a connection between two pipelined
-//! requests now and then, with plainsight and without (measured with 1.40.0). Whether the next request had been read is
-//! then unknown: such requests are counted separately, and their number is reported.
+//! There is one exception: on an overloaded machine Envoy sometimes closes a connection between two pipelined
+//! requests, with and without plainsight (measured with 1.40.0). Whether it had read the next request is then unknown,
+//! so such requests are counted separately and their number is reported.
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Empty};
@@ -20,7 +20,7 @@ use crate::wire::{Dial, End, answers, answers_until_end, echo, finish, request, 
 /// A kind of conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conversation {
-    /// Five requests one after the other, closed in order.
+    /// Five sequential requests and an orderly close.
     KeepAlive,
     /// Ten requests in one write, then a FIN.
     Pipelined,
@@ -28,27 +28,27 @@ pub enum Conversation {
     PipelinedReset,
     /// A request, then half of another one, then a reset.
     HalfRequest,
-    /// A request, then the client's side ends, then the server's.
+    /// A request, then a half-close by the client, then by the server.
     HalfClosed,
-    /// Ten requests at once on one HTTP/2 connection, then its end without a farewell.
+    /// Ten concurrent requests on one HTTP/2 connection, closed without GOAWAY.
     Http2,
     /// The same, ended by a reset.
     Http2Reset,
-    /// A gRPC stream of two messages, broken off while it is open.
+    /// A gRPC stream of two messages, aborted while it is open.
     GrpcAborted,
-    /// A WebSocket, broken off while it is open.
+    /// A WebSocket, aborted while it is open.
     WebSocketAborted,
-    /// Bytes over TCP and an orderly end.
+    /// Bytes over TCP and an orderly close.
     Tcp,
     /// Bytes over TCP and a reset.
     TcpReset,
-    /// Bytes over TCP, then the client's side ends, then the server's.
+    /// Bytes over TCP, then a half-close by the client, then by the server.
     TcpHalfClosed,
-    /// A connection without a byte; over mutual TLS, without one after the handshake.
+    /// A connection without data; over mutual TLS, without data after the handshake.
     Silent,
     /// Half a ClientHello, then a reset. Plaintext only.
     HalfHello,
-    /// TLS that ends in the application. Plaintext only.
+    /// TLS terminated by the application. Plaintext only.
     Passthrough,
     /// Mutual TLS without a certificate. Plaintext only.
     NoCertificate,
@@ -69,7 +69,7 @@ pub struct Ports {
 const HALF_HELLO: &[u8] = &[0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3];
 
 impl Conversation {
-    /// Those of plaintext and of mutual TLS clients.
+    /// The conversations of plaintext and mutual TLS clients.
     pub const BOTH: [Conversation; 13] = [
         KeepAlive,
         Pipelined,
@@ -86,7 +86,7 @@ impl Conversation {
         Silent,
     ];
 
-    /// Those of clients without mutual TLS.
+    /// The conversations of clients without mutual TLS.
     pub const PLAIN_ONLY: [Conversation; 3] = [HalfHello, Passthrough, NoCertificate];
 
     fn protocol(self) -> CallerProtocol {
@@ -103,7 +103,7 @@ impl Conversation {
         }
     }
 
-    /// The port it goes to.
+    /// The called port.
     pub fn port(self, ports: Ports) -> std::net::SocketAddr {
         match self.protocol() {
             CallerProtocol::Bytes if self != NoCertificate => ports.tcp,
@@ -111,7 +111,7 @@ impl Conversation {
         }
     }
 
-    /// Requests that are answered.
+    /// The number of answered requests.
     fn requests(self) -> u64 {
         match self {
             KeepAlive => 5,
@@ -121,7 +121,7 @@ impl Conversation {
         }
     }
 
-    /// What plainsight has to count for it.
+    /// The expected counts of plainsight.
     pub fn counts(self, mutual_tls: bool) -> Tally {
         let mut tally = Tally::default();
         let counts = Counts {
@@ -138,7 +138,7 @@ impl Conversation {
         tally
     }
 
-    /// Has the conversation.
+    /// Runs the conversation.
     ///
     /// # Errors
     /// An answer is missing, a status is another, or a connection was cut.
@@ -219,7 +219,7 @@ impl Conversation {
             NoCertificate => {
                 let stream = dial.tcp(End::Fin).await?;
                 let tls = Tls::mesh(None, CallerProtocol::Http1);
-                // In TLS 1.3 the refusal follows the handshake.
+                // In TLS 1.3 the rejection follows the handshake.
                 if let Ok(mut stream) = tls.handshake(stream).await {
                     finish(&mut stream).await?;
                 }
@@ -253,7 +253,7 @@ impl Conversation {
             Ok(())
         })
         .await;
-        // Ends the connection where it is: no GOAWAY.
+        // Closes the connection without GOAWAY.
         driver.abort();
         let _ = driver.await;
         asked

@@ -1,4 +1,4 @@
-//! What operators do to a proxy while it is under load. No request may fail, and no count may be wrong.
+//! Operations on a proxy under load. No request may fail, and no count may be wrong.
 
 pub mod steady;
 
@@ -12,31 +12,31 @@ use crate::tally::{Counts, REQUESTS, equal};
 use crate::target::{Draining, Target};
 use steady::{StageCounts, Steady, counted};
 
-/// How much load each stage gets.
+/// The load of each stage.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// Clients.
     pub clients: u8,
     /// Conversations of each stage, at least.
     pub conversations: u64,
-    /// How long replaced listeners drain, in seconds: far longer than a conversation takes.
+    /// Drain time of replaced listeners in seconds: much longer than a conversation.
     pub drain_seconds: u32,
 }
 
-/// What came of one fault.
+/// The result of one fault.
 #[derive(Clone, Debug)]
 pub struct Report {
-    /// What was done to the proxy.
+    /// The operation.
     pub fault: &'static str,
-    /// By stage: what the clients did, and what was counted.
+    /// By stage: the calls made and the counts.
     pub stages: Vec<StageResult>,
-    /// Requests of a caller that was there before and after.
+    /// Requests of the caller that is present throughout.
     pub calls: u64,
-    /// Those that its counter shows at the end: all of them where counters go on.
+    /// Its counter at the end: all of its requests if counters continue.
     pub calls_counted: u64,
 }
 
-/// A stage's name, what the clients did in it, and what was counted.
+/// A stage's name, the calls made in it and the counts.
 pub type StageResult = (&'static str, StageCounts, StageCounts);
 
 const GOOD: &str = r#"{"principals": true}"#;
@@ -44,10 +44,10 @@ const GOOD: &str = r#"{"principals": true}"#;
 const BAD: &str = r#"{"principals": true, "maxCallers": 0, "exempt": "8080", "nosuch": 1}"#;
 const PROBLEMS: u64 = 3;
 
-/// A caller that is there before and after.
+/// A caller that is present throughout.
 const LASTING: &str = "127.0.0.8";
 
-/// One fault in the making.
+/// A running fault test.
 struct Scenario {
     fault: &'static str,
     stages: &'static [(&'static str, Counted)],
@@ -81,8 +81,8 @@ impl Scenario {
         })
     }
 
-    /// Applies another configuration under load: a stage while it is applied, and one after it. The stage
-    /// before is compared at its end, for the counters may start again.
+    /// Applies another configuration under load: one stage during the change, and one after it. The stage before is
+    /// compared at its end, because the counters may restart.
     async fn apply(&mut self, changed: &Draining) -> anyhow::Result<()> {
         self.call_lasting().await?;
         self.next_stage().await?;
@@ -91,7 +91,7 @@ impl Scenario {
         self.load.go_on(self.plan.conversations).await
     }
 
-    /// Ends a stage while the load goes on, and compares it with its counts.
+    /// Ends a stage while the load continues, and compares it with its counts.
     async fn next_stage(&mut self) -> anyhow::Result<()> {
         let (number, done) = self.load.next_stage().await?;
         let (name, how) = self.stages[number];
@@ -108,7 +108,7 @@ impl Scenario {
         Ok(())
     }
 
-    /// One call of a caller that is there before and after.
+    /// One call of the caller that is present throughout.
     async fn call_lasting(&mut self) -> anyhow::Result<()> {
         self.calls += 1;
         Caller::http1(LASTING).call(self.target.both().http).await?;
@@ -157,14 +157,14 @@ impl Scenario {
     }
 }
 
-/// What a stage's counts must be.
+/// The expected counts of a stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Counted {
-    /// What was done.
+    /// All calls.
     Exactly,
-    /// Anything up to that: the plugin came or went meanwhile.
+    /// At most all calls: the plugin was added or removed meanwhile.
     AtMost,
-    /// Nothing: there was no plugin.
+    /// None: there was no plugin.
     Nothing,
 }
 
@@ -208,7 +208,7 @@ pub async fn remove_and_add(plan: Plan) -> anyhow::Result<Report> {
     scenario.end().await
 }
 
-/// The configuration becomes faulty and good again.
+/// The configuration becomes faulty and is fixed.
 ///
 /// # Errors
 /// As [`remove_and_add`], or `plainsight_config_errors` is wrong.
@@ -253,7 +253,7 @@ pub async fn upgrade(plan: Plan) -> anyhow::Result<Report> {
     scenario.end().await
 }
 
-/// The module under test with a custom section more: other bytes, hence another VM
+/// The module under test with an additional custom section: different bytes, so a different VM
 /// (<https://webassembly.github.io/spec/core/binary/modules.html#custom-section>).
 fn another_module(folder: &Path) -> anyhow::Result<PathBuf> {
     let mut bytes = std::fs::read(plainsight_harness::module_path()?)?;
@@ -274,7 +274,7 @@ pub async fn drain(plan: Plan) -> anyhow::Result<Report> {
         ("as it begins to drain", Counted::Exactly),
         ("while it drains", Counted::Exactly),
     ];
-    // After that time the listeners are gone and callers are refused: the load is over long before.
+    // After that time the listeners are gone and callers are rejected; the load ends long before.
     let plan = Plan {
         drain_seconds: 600,
         ..plan

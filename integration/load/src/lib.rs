@@ -1,7 +1,7 @@
 //! Load, cardinality attacks and faults against a real Envoy with plainsight in it, counted exactly.
 //!
-//! Tests run each of them small, `make stress ONLY=soak`, `make stress ONLY=attack` and `make stress ONLY=faults` run them large. Nothing here depends
-//! on chance: of every conversation it is known beforehand what has to be counted.
+//! Tests run each of them on a small scale; `make stress ONLY=soak`, `make stress ONLY=attack` and `make stress ONLY=faults` are
+//! the large runs. Every conversation has exact expected counts.
 //!
 //! Two paths come from the environment: `PLAINSIGHT_ENVOY`, the Envoy binary, and `PLAINSIGHT_WASM`, the module.
 

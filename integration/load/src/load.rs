@@ -1,4 +1,4 @@
-//! Mixed load in rounds; after each round every counter must equal what was done.
+//! Mixed load in rounds; after each round every counter must equal the calls made.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::tally::{Counts, OVERFLOW, Tally, equal};
 use crate::target::{Target, WORKERS};
 use crate::wire::Dial;
 
-/// How much load.
+/// The amount of load.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     /// The minimum number of rounds.
@@ -25,18 +25,18 @@ pub struct Plan {
     pub at_least: Duration,
     /// Conversations of each kind per round.
     pub each: u32,
-    /// Conversations at the same time.
+    /// Concurrent conversations.
     pub at_once: usize,
     /// Connections of each kind that stay open for a whole round.
     pub held: usize,
-    /// With plainsight; without, nothing is counted, and the memory is that of Envoy alone.
+    /// Whether plainsight is installed; without it nothing is counted, and the memory is that of Envoy alone.
     pub plainsight: bool,
 }
 
-/// What came of it.
+/// The result of a run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Everything that was done, and counted.
+    /// All connections and requests made, which equal the counts.
     pub done: Tally,
     /// Pipelined requests that Envoy left unanswered.
     pub cut: u64,
@@ -46,17 +46,17 @@ pub struct Report {
     pub resident: Memory,
     /// Linear memory of the filter's VMs after each round.
     pub linear: Memory,
-    /// How long it took.
+    /// The duration.
     pub took: Duration,
 }
 
-/// How much the process may grow: Envoy alone takes 0.9 KiB for each connection that has come and gone (measured
-/// with 1.40.0, `make stress/soak-bare`).
+/// Max growth of the process per connection: Envoy alone grows by 0.9 KiB for each closed connection (measured with
+/// 1.40.0, `make stress/soak-bare`).
 const KIB_PER_CONNECTION: u64 = 2;
-/// And so much for the start.
+/// Additional allowance for the start.
 const SLACK_KIB: u64 = 16 * 1024;
 
-/// Source addresses of plaintext clients: few, so that every worker has seen all of them soon.
+/// Source addresses of plaintext clients: few, so that every worker soon sees all of them.
 const SOURCES: u32 = 20;
 
 /// Runs the load.
@@ -96,14 +96,14 @@ async fn rounds(target: &Target, plan: Plan) -> anyhow::Result<Report> {
     let allowed = SLACK_KIB + KIB_PER_CONNECTION * report.done.opened();
     report.resident.is_flat(allowed).context("resident")?;
     if plan.plainsight {
-        // A page for each VM, of each worker and of the main thread: it may be asked for late.
+        // One page for each VM, of the workers and of the main thread, which it may allocate late.
         let page_each = PAGE_KIB * u64::from(WORKERS + 1);
         report.linear.is_flat(page_each).context("VMs")?;
     }
     Ok(report)
 }
 
-/// One round; gives what was done up to its end, and how many requests Envoy cut off in it.
+/// Runs one round. Returns the tally up to its end, and the number of requests that Envoy cut off in it.
 async fn round(target: &Target, plan: Plan, before: Tally) -> anyhow::Result<(Tally, u64)> {
     let (ports, mesh) = (target.both(), target.mesh());
     let (mut held, held_counts) = hold_open(ports, &mesh, plan.held).await?;
@@ -133,8 +133,8 @@ async fn round(target: &Target, plan: Plan, before: Tally) -> anyhow::Result<(Ta
     Ok((all, cut))
 }
 
-/// Opens connections of every kind that stay, each with one exchange; gives them with the counts they will
-/// have after a second exchange.
+/// Opens persistent connections of every kind, each with one exchange. Returns them with their counts after a second
+/// exchange.
 async fn hold_open(
     ports: Ports,
     mesh: &Mesh,

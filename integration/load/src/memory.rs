@@ -1,7 +1,7 @@
 //! Memory of the Envoy process over time, and whether it is flat.
 //!
-//! Envoy's own memory grows with every connection for a while, with a filter and without (`make stress/soak-bare`), so
-//! the sharp question goes to the linear memories of the filter's VMs: they must not grow at all.
+//! Envoy's own memory grows with every connection for a while, with and without a filter (`make stress/soak-bare`), so
+//! the strict check is on the linear memories of the filter's VMs: they must not grow at all.
 
 use anyhow::{Context, ensure};
 
@@ -25,7 +25,7 @@ pub fn resident_kib(pid: u32) -> anyhow::Result<u64> {
         .with_context(|| format!("{path}: VmRSS: expected a number of kB, got nothing"))
 }
 
-/// The linear memories of all Wasm VMs of a process, together, in KiB.
+/// The sum of the linear memories of all Wasm VMs of a process, in KiB.
 ///
 /// # Errors
 /// The process is gone, or has none.
@@ -40,7 +40,7 @@ pub fn linear_kib(pid: u32) -> anyhow::Result<u64> {
     Ok(sizes.iter().sum())
 }
 
-/// V8 keeps the rest of 8 GiB behind a linear memory inaccessible, so that no access needs a check of its bounds
+/// V8 maps the rest of 8 GiB after a linear memory as inaccessible, so that accesses need no bounds checks
 /// (<https://github.com/v8/v8/blob/main/src/objects/backing-store.cc>).
 fn linear_memories(maps: &str) -> Vec<u64> {
     const GUARD: u64 = 4 << 30;
@@ -83,8 +83,8 @@ impl Memory {
         &self.samples
     }
 
-    /// How much the last quarter's mean is above the second quarter's, in KiB; negative when it is below. The
-    /// first quarter is for warming up.
+    /// The difference between the means of the last and the second quarter, in KiB; the first quarter is
+    /// for warming up.
     pub fn drift_kib(&self) -> i64 {
         let count = self.samples.len();
         let mean = |samples: &[u64]| {
@@ -103,7 +103,7 @@ impl Memory {
     pub fn is_flat(&self, allowed_kib: u64) -> anyhow::Result<()> {
         ensure!(
             self.samples.len() >= 8,
-            "memory: {} samples: at least 8 tell",
+            "memory: {} samples: expected at least 8",
             self.samples.len()
         );
         let drift = self.drift_kib();
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_linear_memory_is_what_lies_before_a_guard() {
+    fn a_linear_memory_is_the_mapping_before_a_guard_region() {
         let maps = "\
             2c0000000000-2c0000040000 rw-p 00000000 00:00 0\n\
             2c0000040000-2c0200040000 ---p 00000000 00:00 0\n\

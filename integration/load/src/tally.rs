@@ -1,4 +1,4 @@
-//! What the load did, and whether plainsight counted the same.
+//! The calls made by the load, compared with the counts of plainsight.
 
 use std::ops::AddAssign;
 
@@ -19,25 +19,25 @@ pub const OVERFLOW: &str = "plainsight_overflow_total";
 pub struct Counts {
     /// Connections that sent data.
     pub connections: u64,
-    /// Requests that were answered.
+    /// Answered requests.
     pub requests: u64,
 }
 
-/// What was done, by kind of peer.
+/// Calls made, by kind of peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Peers without TLS.
     pub plaintext: Counts,
     /// Peers with a certificate of the mesh.
     pub mutual_tls: Counts,
-    /// Peers whose TLS ends in the application.
+    /// Peers whose TLS is terminated by the application.
     pub tls_passthrough: Counts,
     /// Handshakes without a certificate.
     pub handshake_failures: u64,
     /// Connections that end before anything can be counted.
     pub silent: u64,
-    /// Pipelined requests that Envoy left unanswered when it ended the connection, plaintext and mutual TLS: it
-    /// may have read them or not.
+    /// Pipelined requests that Envoy left unanswered when it closed the connection, plaintext and mutual TLS: Envoy may
+    /// have read them or not.
     pub cut: [u64; 2],
 }
 
@@ -61,7 +61,7 @@ impl AddAssign for Tally {
 }
 
 impl Tally {
-    /// Moves requests that Envoy left unanswered from those that must be counted to those that may be.
+    /// Moves requests that Envoy left unanswered from the exact counts to the uncertain ones.
     pub fn cut_short(&mut self, mutual_tls: bool, unanswered: u64) {
         let counts = if mutual_tls {
             &mut self.mutual_tls
@@ -72,7 +72,7 @@ impl Tally {
         self.cut[usize::from(mutual_tls)] += unanswered;
     }
 
-    /// Decides about the requests of [`Tally::cut`] as plainsight has: afterwards there is nothing uncertain.
+    /// Settles the uncertain requests of [`Tally::cut`] by plainsight's counts.
     pub fn settle(&mut self, scrape: &Scrape) {
         for (peer, counts, cut) in [
             ("plaintext", &mut self.plaintext, self.cut[0]),
@@ -101,7 +101,7 @@ impl Tally {
     /// Compares every counter exactly.
     ///
     /// # Errors
-    /// A counter differs: its name, what was counted and what was done.
+    /// A counter differs: its name, its value and the expected value.
     pub fn matches(&self, scrape: &Scrape) -> anyhow::Result<()> {
         for (peer, done, cut) in [
             ("plaintext", self.plaintext, self.cut[0]),
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_a_peer_that_did_nothing_are_an_error() {
+    fn counts_of_a_peer_that_made_no_calls_are_an_error() {
         let mut scrape = counted(7);
         let stray = Scrape::parse(&format!("{CONNECTIONS}{{tag=\"peer=mutual_tls\"}} 1\n"));
         scrape.samples.extend(stray.unwrap().samples);

@@ -1,4 +1,4 @@
-//! What the load goes against: an application behind a PERMISSIVE sidecar with four workers.
+//! The target of the load: an application behind a PERMISSIVE sidecar with four workers.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use crate::conversation::Ports;
 /// Worker threads of the Envoy under load.
 pub const WORKERS: u32 = 4;
 
-/// A sidecar whose replaced listeners drain for a chosen time.
+/// A sidecar with a configurable drain time for replaced listeners.
 #[derive(Clone)]
 pub struct Draining {
     /// The sidecar.
@@ -42,7 +42,7 @@ impl Configuration for Draining {
 pub struct Target {
     /// The Envoy.
     pub envoy: Envoy,
-    /// How it was started.
+    /// Its configuration at the start.
     pub started: Draining,
     /// Its ports: HTTP first, then TCP ones.
     pub ports: Vec<SocketAddr>,
@@ -50,7 +50,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// Starts it with both plugins in this configuration and this number of TCP ports.
+    /// Starts the target with both plugins in this configuration and this number of TCP ports.
     ///
     /// # Errors
     /// `PLAINSIGHT_ENVOY` or `PLAINSIGHT_WASM` is missing, or Envoy does not start.
@@ -66,7 +66,7 @@ impl Target {
         Self::with(tcp_ports, 1, Ok).await
     }
 
-    /// The same, where connections of replaced listeners may continue for this number of seconds.
+    /// The same with this drain time for replaced listeners, in seconds.
     ///
     /// # Errors
     /// As [`Target::start`].

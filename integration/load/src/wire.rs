@@ -1,4 +1,4 @@
-//! A byte stream to the sidecar, bare or in mutual TLS, that can end in every way a client can.
+//! A byte stream to the sidecar, plain or over mutual TLS, that can end in every way that a client can end it.
 
 use std::net::SocketAddr;
 
@@ -22,7 +22,7 @@ pub enum End {
     Reset,
 }
 
-/// Who connects, from where, and how.
+/// The identity, source and destination of a connection.
 #[derive(Clone, Debug)]
 pub struct Dial<'a> {
     /// The source address.
@@ -34,7 +34,7 @@ pub struct Dial<'a> {
 }
 
 impl Dial<'_> {
-    /// A connection that ends in the given way.
+    /// Opens a connection that ends in the given way.
     ///
     /// # Errors
     /// No connection, or no handshake.
@@ -54,7 +54,7 @@ impl Dial<'_> {
         .await
     }
 
-    /// The bare TCP connection.
+    /// Opens the TCP connection without TLS.
     ///
     /// # Errors
     /// No connection.
@@ -66,7 +66,7 @@ impl Dial<'_> {
         Ok(stream)
     }
 
-    /// A caller of the harness, at the same place.
+    /// A caller of the harness with the same source and identity.
     pub fn caller(&self, protocol: CallerProtocol) -> Caller {
         let caller = Caller::new(self.source, protocol);
         match self.identity {
@@ -76,12 +76,12 @@ impl Dial<'_> {
     }
 }
 
-/// A request as text, with more header lines, each ended by CRLF.
+/// A request as text, with additional header lines, each ended by CRLF.
 pub fn request(headers: &str) -> String {
     format!("GET / HTTP/1.1\r\nhost: orders\r\n{headers}\r\n")
 }
 
-/// Writes all bytes at once.
+/// Writes all bytes in one call.
 ///
 /// # Errors
 /// The connection broke.
@@ -93,7 +93,7 @@ pub async fn send(stream: &mut (impl AsyncWrite + Unpin), bytes: &[u8]) -> anyho
     .await
 }
 
-/// Reads this number of whole answers of status 200.
+/// Reads this number of complete answers with status 200.
 ///
 /// # Errors
 /// The connection ended before, or a status is another.
@@ -103,8 +103,8 @@ pub async fn answers(stream: &mut (impl AsyncRead + Unpin), count: usize) -> any
     Ok(())
 }
 
-/// Reads at most this number of whole answers of status 200, up to an orderly end between two of them. Gives how many
-/// came.
+/// Reads at most this number of complete answers with status 200, up to an orderly close between two of them. Returns
+/// the number of answers.
 ///
 /// # Errors
 /// The connection broke, ended within an answer, or a status is another.
@@ -142,7 +142,7 @@ pub async fn answers_until_end(
     .await
 }
 
-/// The length of the first answer, once all of it is there.
+/// The length of the first answer, `None` while it is incomplete.
 fn whole_answer(buffer: &[u8]) -> anyhow::Result<Option<usize>> {
     let Some(head) = buffer.windows(4).position(|bytes| bytes == b"\r\n\r\n") else {
         return Ok(None);
@@ -163,7 +163,7 @@ fn whole_answer(buffer: &[u8]) -> anyhow::Result<Option<usize>> {
 /// Sends some bytes and reads them back.
 ///
 /// # Errors
-/// The connection broke, or other bytes came.
+/// The connection broke, or the bytes differ.
 pub async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> anyhow::Result<()> {
     send(stream, b"ping\n").await?;
     in_time("wire: echo", async {
@@ -178,7 +178,7 @@ pub async fn echo(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> anyhow:
 /// Ends the sending side and waits until the other one ends too, in order or not.
 ///
 /// # Errors
-/// It does not end, or data comes.
+/// It does not end, or data arrives.
 pub async fn finish(stream: &mut (impl AsyncRead + AsyncWrite + Unpin)) -> anyhow::Result<()> {
     in_time("wire: finish", async {
         let _ = stream.shutdown().await;

@@ -1,4 +1,4 @@
-//! Callers cannot make more series than the bound, and nothing is lost to it.
+//! Callers cannot create more series than the bound, and no count is lost.
 
 use plainsight_load::attack::{Plan, run};
 

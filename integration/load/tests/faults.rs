@@ -1,4 +1,4 @@
-//! What operators do to a proxy under load costs no request and no count.
+//! Operations on a proxy under load lose no request and no count.
 
 use plainsight_load::faults::{Plan, drain, reconfigure, remove_and_add, upgrade};
 
@@ -14,7 +14,7 @@ async fn plugins_are_removed_and_added_again_without_a_failed_request() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_faulty_configuration_under_load_costs_no_count_and_counters_go_on() {
+async fn a_faulty_configuration_under_load_loses_no_count_and_counters_continue() {
     let report = reconfigure(PLAN).await.unwrap();
     println!("{report}");
     assert_eq!(report.calls_counted, report.calls);

@@ -1,11 +1,11 @@
-//! Exactness under load: every counter equals what the clients did.
+//! Exactness under load: every counter equals the clients' calls.
 
 use std::time::Duration;
 
 use plainsight_load::load::{Plan, run};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_counter_equals_what_the_clients_did_and_memory_is_flat() {
+async fn every_counter_equals_the_clients_calls_and_memory_is_flat() {
     let report = run(Plan {
         rounds: 16,
         at_least: Duration::ZERO,

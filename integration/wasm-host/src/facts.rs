@@ -1,6 +1,6 @@
-//! Scripted connections and requests: the properties and headers that the module may ask for.
+//! Scripted connections and requests: the properties and headers that the module may read.
 //!
-//! Property encodings are Envoy's: strings as they are, numbers little-endian, booleans one byte.
+//! Property encodings are Envoy's: strings as raw bytes, numbers little-endian, booleans one byte.
 //! <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/extensions/common/wasm/context.cc> (`serializeValue`).
 
 use crate::Status;
@@ -9,19 +9,19 @@ use std::collections::BTreeMap;
 /// The host's answer to a property.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
-    /// Status Ok and these bytes; no bytes is an empty value, not an absent one.
+    /// Status Ok and these bytes; no bytes means an empty value, not an absent one.
     Bytes(Vec<u8>),
     /// Another status.
     Refused(Status),
 }
 
-/// Properties by path; a path that is not there is answered with [`Status::NOT_FOUND`].
+/// Properties by path; a missing path is answered with [`Status::NOT_FOUND`].
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     answers: BTreeMap<Vec<u8>, Answer>,
 }
 
-/// A path as it goes over the ABI: the elements with NUL between them.
+/// A path in ABI form: the elements, separated by NUL.
 fn wire(path: &[&str]) -> Vec<u8> {
     path.join("\0").into_bytes()
 }
@@ -54,12 +54,12 @@ impl Facts {
         }
     }
 
-    /// The paths that have an answer, in their form on the wire.
+    /// The paths that have an answer, in ABI form.
     pub fn paths(&self) -> impl Iterator<Item = &[u8]> {
         self.answers.keys().map(Vec::as_slice)
     }
 
-    /// Answers a path given in its form on the wire.
+    /// Sets the answer to a path in ABI form.
     pub fn set_wire(&mut self, path: &[u8], answer: Answer) {
         self.answers.insert(path.to_vec(), answer);
     }
@@ -79,12 +79,12 @@ impl Facts {
     }
 }
 
-/// An inbound connection as Envoy would present it.
+/// An inbound connection as Envoy presents it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// True from the start: addresses, and what a plaintext peer has.
+    /// Facts from the start: addresses, and all facts of a plaintext peer.
     pub facts: Facts,
-    /// True once the handshake is done, that is from the first data on: before that every peer looks like plaintext.
+    /// Facts after the handshake, that is from the first data on: before that every peer looks like plaintext.
     pub after_handshake: Facts,
 }
 
@@ -106,7 +106,7 @@ impl Connection {
         }
     }
 
-    /// A peer with a verified client certificate that holds `san`.
+    /// A peer with a verified client certificate that contains `san`.
     pub fn mutual_tls(source: &str, destination: &str, san: &str) -> Self {
         let mut connection = Self::plaintext(source, destination);
         connection.after_handshake = Facts::default()
@@ -116,7 +116,7 @@ impl Connection {
         connection
     }
 
-    /// A peer on TLS that is terminated here, without a client certificate.
+    /// A peer whose TLS is terminated here, without a client certificate.
     pub fn tls_without_certificate(source: &str, destination: &str) -> Self {
         let mut connection = Self::plaintext(source, destination);
         connection.after_handshake =
@@ -130,7 +130,7 @@ impl Connection {
         self
     }
 
-    /// The same connection with one answer scripted, before and after the handshake.
+    /// The same connection with one scripted answer, before and after the handshake.
     pub fn answering(mut self, path: &[&str], answer: Answer) -> Self {
         self.facts.set(path, answer.clone());
         self.after_handshake.set(path, answer);
@@ -144,14 +144,14 @@ pub type Headers = Vec<(Vec<u8>, Vec<u8>)>;
 /// A request on a connection.
 #[derive(Clone, Debug, Default)]
 pub struct Request {
-    /// What differs from the connection's facts, for example `source.address` after `X-Forwarded-For`.
+    /// Facts that differ from the connection's, for example `source.address` taken from `X-Forwarded-For`.
     pub facts: Facts,
     /// The request headers.
     pub headers: Headers,
 }
 
 impl Request {
-    /// `GET /` over HTTP/1.1 from a client that calls itself `user_agent`.
+    /// `GET /` over HTTP/1.1 with this User-Agent.
     pub fn get(user_agent: &str) -> Self {
         Self::default()
             .with(&["request", "protocol"], "HTTP/1.1")
@@ -167,7 +167,7 @@ impl Request {
         self
     }
 
-    /// The same request with one fact of its own.
+    /// The same request with one additional fact.
     pub fn with(mut self, path: &[&str], bytes: impl Into<Vec<u8>>) -> Self {
         self.facts = self.facts.with(path, bytes);
         self

@@ -12,7 +12,7 @@ use std::{
     rc::Rc,
 };
 
-/// What all VMs of one proxy share.
+/// State shared by all VMs of a proxy.
 #[derive(Clone, Debug)]
 pub(crate) struct Process {
     pub metrics: MetricStore,
@@ -33,7 +33,7 @@ pub(crate) struct Stream {
     pub is_request: bool,
 }
 
-/// Decides what a host call answers instead of doing its work: called with the import's name.
+/// Overrides the answer of a host call: called with the import's name.
 pub type Interference = Box<dyn FnMut(&'static str) -> Option<Interfered>>;
 
 /// An answer that is not the host's own.
@@ -41,7 +41,7 @@ pub type Interference = Box<dyn FnMut(&'static str) -> Option<Interfered>>;
 pub enum Interfered {
     /// This status, nothing written.
     Status(Status),
-    /// Status Ok and these bytes, where the call hands bytes over; other calls go on as usual.
+    /// Status Ok and these bytes, if the call returns bytes; other calls proceed as usual.
     Bytes(Vec<u8>),
 }
 
@@ -58,20 +58,20 @@ pub(crate) struct HostState {
     pub streams: BTreeMap<u32, Stream>,
     /// Open connections by the host's own number, which is not their `connection.id`.
     pub connections: BTreeMap<u64, Connection>,
-    /// The context whose callback runs; 0 when none does.
+    /// The context of the running callback; 0 if none is running.
     pub current: u32,
     /// A plugin's configuration, while `proxy_on_configure` runs.
     pub configuration: Option<Vec<u8>>,
-    /// The bytes that a downstream read brought, while it is handled.
+    /// The bytes of a downstream read, while it is handled.
     pub downstream: Option<Vec<u8>>,
-    /// The headers that may be touched, while their callback runs.
+    /// The headers that the module may access, while their callback runs.
     pub headers: Option<(Map, Headers)>,
     pub metric_ids: BTreeMap<u32, (Kind, Vec<u8>)>,
     pub next_metric: [u32; 3],
     pub tick_periods: BTreeMap<u32, u32>,
     pub tally: Tally,
     pub logs: Vec<(u32, String)>,
-    /// Property paths in the order they were asked for, elements joined by dots; kept when `Some`.
+    /// Requested property paths in order, elements joined by dots; recorded if `Some`.
     pub asked: Option<Vec<String>>,
     pub interference: Option<Interference>,
 }
@@ -97,8 +97,8 @@ impl HostState {
         }
     }
 
-    /// The answer to a property path in its form on the wire: the stream's own, its connection's,
-    /// the listener's, the node's.
+    /// The answer to a property path in ABI form, from the stream, its connection, the listener or the node, in this
+    /// order.
     pub fn property(&self, path: &[u8]) -> Answer {
         if path == b"plugin_vm_id" {
             return Answer::Bytes(self.vm_id.as_bytes().to_vec());
@@ -118,7 +118,7 @@ impl HostState {
             .unwrap_or(Answer::Refused(Status::NOT_FOUND))
     }
 
-    /// Where a property goes that the context at hand sets. `None` for a root.
+    /// The facts that hold properties set by the current context. `None` for a root context.
     pub fn own_facts(&mut self) -> Option<&mut Facts> {
         let stream = self.streams.get_mut(&self.current)?;
         if stream.is_request {
@@ -128,7 +128,7 @@ impl HostState {
         Some(&mut connection.facts)
     }
 
-    /// Hands out an id as Envoy does: the kind in the two low bits, so that the first counter has the id 0.
+    /// Assigns an id as Envoy does: the kind is in the two low bits, so the first counter has the id 0.
     ///
     /// <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/extensions/common/wasm/context.h> (`kMetricIdIncrement`).
     pub fn define(&mut self, kind: Kind, name: &[u8]) -> u32 {

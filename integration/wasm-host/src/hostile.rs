@@ -1,7 +1,7 @@
-//! Hostile input for the real module: any answer of a host, any bytes of a caller or an operator.
+//! Hostile input for the real module: any answer of a host, any bytes from a caller or an operator.
 //!
-//! A round is one VM with one configuration and [`CASES_PER_ROUND`] cases; a case is a connection and what happens on it. Every
-//! round is made from a seed and its number alone, so that one that failed can be played again.
+//! A round is one VM with one configuration and [`CASES_PER_ROUND`] cases; a case is a connection with its events. A round
+//! depends only on the seed and its number, so a failed round can be reproduced.
 
 mod input;
 
@@ -15,21 +15,21 @@ use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::{cell::RefCell, rc::Rc};
 
-/// How many cases one VM must survive.
+/// The number of cases that one VM must survive.
 pub const CASES_PER_ROUND: u64 = 50;
 
-/// Linear memory of a VM after a round, in bytes: the same as for 10,000 connections.
+/// Max linear memory of a VM after a round, in bytes: the same as for 10,000 connections.
 const MAX_MEMORY: u64 = 4 * 1024 * 1024;
 
-/// The series of 50 connections, one of errors for each attribute, and the metrics without labels.
+/// Max metrics: the series of 50 connections, one error counter per attribute, and the metrics without labels.
 const MAX_METRICS: usize = 600;
 
-/// What was tried, and what it led to.
+/// Counts of inputs and results.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Cases played.
+    /// Cases run.
     pub cases: u64,
-    /// VMs made.
+    /// VMs started.
     pub rounds: u64,
     /// Callbacks entered.
     pub entries: u64,
@@ -37,7 +37,7 @@ pub struct Summary {
     pub calls: u64,
     /// Host calls answered with a status other than Ok.
     pub refused: u64,
-    /// Properties answered with a status that is an error and no absence.
+    /// Properties answered with an error status other than absence.
     pub property_errors: u64,
     /// `plainsight_attribute_errors_total` over all rounds.
     pub errors_counted: u64,
@@ -45,18 +45,18 @@ pub struct Summary {
     pub configurations_with_problems: u64,
     /// The largest linear memory of any VM, in bytes.
     pub largest_memory: u64,
-    /// The most metrics that any round defined.
+    /// Max metrics defined in a round.
     pub most_metrics: usize,
 }
 
-/// Which answers of the host are hostile in a round.
+/// The hostile answers of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mood {
     /// The host is sane; properties, headers and configuration are not.
     Input,
     /// Property reads also fail with any status, and each such failure must be counted.
     Properties,
-    /// Any call fails with any status or hands over any bytes.
+    /// Any call fails with any status or returns any bytes.
     Everything,
 }
 
@@ -66,16 +66,16 @@ struct Noted {
     property_errors: u64,
 }
 
-/// Plays rounds of one module.
+/// Runs rounds of one module.
 pub struct Hostile<'p> {
     proxy: &'p Proxy,
     seed: u64,
-    /// What was tried so far.
+    /// The counts so far.
     pub summary: Summary,
 }
 
 impl<'p> Hostile<'p> {
-    /// Rounds of `proxy`'s module, all made from `seed`.
+    /// Rounds of `proxy`'s module, all derived from `seed`.
     pub fn new(proxy: &'p Proxy, seed: u64) -> Self {
         let summary = Summary::default();
         Self {
@@ -85,12 +85,12 @@ impl<'p> Hostile<'p> {
         }
     }
 
-    /// Plays one round.
+    /// Runs one round.
     ///
     /// # Errors
     ///
-    /// The first thing that must not happen: a trap, an action that is not Continue, an error that was not counted, a forged
-    /// header that got through, memory or metrics beyond their bounds. The round's number is in the message.
+    /// The first violation: a trap, an action other than Continue, an error that was not counted, a forged header that
+    /// got through, memory or metrics beyond their bounds. The round's number is in the message.
     pub fn round(&mut self, number: u64) -> Result<()> {
         let mut rng = ChaCha8Rng::seed_from_u64(self.seed);
         rng.set_stream(number);
@@ -122,7 +122,7 @@ impl<'p> Hostile<'p> {
             network,
             http,
             open: Vec::new(),
-            // A header of the operator's own choice or a failing header call may leave the forged one alone.
+            // With another configured header name or a failing header call the forged one may get through.
             replaces: plain && mood != Mood::Everything,
         };
         for _ in 0..CASES_PER_ROUND {
@@ -172,7 +172,7 @@ impl<'p> Hostile<'p> {
             let printable = name.iter().all(|byte| (b' '..=b'~').contains(byte));
             ensure!(printable, "metric: not printable: {name:?}");
         }
-        // Gauges are added up over the process: one that goes below zero was decremented too often.
+        // Gauges are summed over the process: a negative one was decremented too often.
         for (kind, name, value) in proxy.metrics().snapshot() {
             let name = String::from_utf8_lossy(&name);
             ensure!(
@@ -226,7 +226,7 @@ fn interference(mood: Mood, seed: u64, noted: Rc<RefCell<Noted>>) -> Option<crat
         if status != Status::OK {
             noted.refused += 1;
         }
-        // 1 and 7 (NotFound, Empty) mean absent, which is no error.
+        // 1 and 7 (NotFound, Empty) mean absent, which is not an error.
         if is_property && ![0, 1, 7].contains(&status.0) {
             noted.property_errors += 1;
         }
@@ -234,7 +234,7 @@ fn interference(mood: Mood, seed: u64, noted: Rc<RefCell<Noted>>) -> Option<crat
     }))
 }
 
-/// One VM while its cases run.
+/// A VM with its running cases.
 struct Round {
     vm: Vm,
     network: Plugin,
@@ -277,7 +277,7 @@ impl Round {
                 let sides = [ClosedBy::Envoy, ClosedBy::Client];
                 let side = sides[rng.random_range(0..sides.len())];
                 self.vm.close_by(side, accepted)?;
-                // A host that calls again for a context that is gone.
+                // Callbacks for a context that is already deleted.
                 if rng.random_bool(0.2) {
                     self.vm.data(accepted, &Bytes::first(rng))?;
                     self.vm.close(accepted)?;

@@ -1,6 +1,6 @@
-//! The functions that the module may import from `env`, with the semantics of Envoy.
+//! The functions that the module may import from `env`, with Envoy's semantics.
 //!
-//! Bytes for the module are written into memory from the module's own allocator, so a call that returns bytes re-enters the VM:
+//! Returned bytes are written to memory from the module's own allocator, so a call that returns bytes re-enters the VM:
 //! <https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/include/proxy-wasm/wasm.h> (`copyToPointerSize`).
 
 use crate::{
@@ -14,7 +14,7 @@ use wasmi::{Caller, Extern, Linker, Memory};
 
 type Host<'a> = Caller<'a, HostState>;
 
-/// The result of a host call: a value, or the status that ends it.
+/// The result of a host call: a value, or a status other than Ok.
 type Answered<T> = std::result::Result<T, Status>;
 
 fn memory(host: &Host) -> Answered<Memory> {
@@ -38,7 +38,7 @@ fn write(host: &mut Host, at: u32, bytes: &[u8]) -> Answered<()> {
         .map_err(|_| Status::INVALID_MEMORY_ACCESS)
 }
 
-/// Asks the module for room and puts `bytes` there. Without bytes nothing is asked for and the pointer is 0.
+/// Allocates memory in the module and writes `bytes` to it. Without bytes nothing is allocated and the pointer is 0.
 fn hand_over(host: &mut Host, bytes: &[u8], pointer: u32, size: u32) -> Answered<()> {
     let length = u32::try_from(bytes.len()).map_err(|_| Status::INTERNAL_FAILURE)?;
     let mut at = 0;
@@ -57,7 +57,7 @@ fn hand_over(host: &mut Host, bytes: &[u8], pointer: u32, size: u32) -> Answered
     write(host, size, &length.to_le_bytes())
 }
 
-/// Counts the call and lets the script answer instead of the host.
+/// Counts the call and lets interference override the answer.
 fn enter(host: &mut Host, name: &'static str) -> Answered<Option<Vec<u8>>> {
     let state = host.data_mut();
     *state.tally.calls.entry(name).or_insert(0) += 1;
@@ -81,7 +81,7 @@ fn positive(status: Status) -> Answered<()> {
 }
 
 fn headers<'a>(host: &'a mut Host, map: u32) -> Answered<&'a mut Headers> {
-    // 0 = request headers, 2 = response headers; the filter has no business with the others.
+    // 0 = request headers, 2 = response headers; the filter needs no others.
     let wanted = match map {
         0 => Map::Request,
         2 => Map::Response,
@@ -110,7 +110,7 @@ fn get_property(host: &mut Host, path: u32, length: u32, at: u32, size: u32) -> 
     }
 }
 
-/// A property of the module's own: it belongs to the request at hand, or to the connection for all requests on it.
+/// Sets one of the module's own properties, on the current request, or on the connection for all of its requests.
 ///
 /// <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/extensions/common/wasm/context.cc> (`setProperty`).
 fn set_property(host: &mut Host, name: (u32, u32), value: (u32, u32)) -> Answered<()> {
@@ -222,7 +222,7 @@ fn tick_period(host: &mut Host, milliseconds: u32) -> Answered<()> {
     Ok(())
 }
 
-/// Offers the imports that the filter needs. Any other import fails the load, so that a new one is a decision.
+/// Defines the imports that the filter needs. Any other import fails the load, so that adding one is deliberate.
 pub(crate) fn offer(linker: &mut Linker<HostState>) -> Result<()> {
     const ENV: &str = "env";
     linker.func_wrap(ENV, "proxy_log", |mut h: Host, l: u32, p: u32, s: u32| {

@@ -1,8 +1,8 @@
-//! Envoy's side of proxy-wasm ABI 0.2.1, played for tests of the real module.
+//! A host for proxy-wasm ABI 0.2.1 that simulates Envoy in tests of the real module.
 //!
 //! [`Proxy`] is the process, [`Vm`] one of its workers; connections, requests, statuses and the clock are scripted, so that a
-//! test is noise-free and can show what a real Envoy shows rarely: an undecodable property, a full table, a killed VM.
-//! The module is interpreted by `wasmi`. This crate plays Envoy and Istio; it depends on nothing of the filter inside the module.
+//! test is free of noise and covers rare cases of a real Envoy: an undecodable property, a full table, a killed VM.
+//! `wasmi` interprets the module. This crate does not depend on the filter's code.
 
 mod facts;
 mod host_state;

@@ -1,11 +1,11 @@
-//! The process-wide metrics of an Envoy: every VM's metrics of one name are one metric.
+//! The process-wide metrics of an Envoy: metrics with the same name in different VMs are one metric.
 //!
-//! Envoy adds up what all workers and the main thread record, and forgets nothing while the process lives. Ids are per VM.
+//! Envoy sums the values of all workers and the main thread, and keeps metrics as long as the process lives. Ids are per VM.
 
 use crate::Status;
 use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
-/// What `proxy_define_metric` takes as its first argument.
+/// The first argument of `proxy_define_metric`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// Only ever grows.
@@ -17,7 +17,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The kind of the ABI's number, `None` for any other number.
+    /// The kind with this ABI number, `None` for an unknown number.
     pub fn from_abi(number: u32) -> Option<Self> {
         match number {
             0 => Some(Self::Counter),
@@ -46,7 +46,7 @@ impl MetricStore {
 
     /// Adds to a counter or moves a gauge.
     ///
-    /// A counter refuses 0 and less:
+    /// A counter rejects 0 and negative values:
     /// <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/extensions/common/wasm/context.cc> (`incrementMetric`).
     pub(crate) fn increment(&self, kind: Kind, name: &[u8], offset: i64) -> Status {
         let mut values = self.values.borrow_mut();
@@ -70,7 +70,7 @@ impl MetricStore {
         Status::OK
     }
 
-    /// Everything defined so far, in order of kind and name.
+    /// All metrics defined so far, ordered by kind and name.
     pub fn snapshot(&self) -> Vec<(Kind, Vec<u8>, u64)> {
         let values = self.values.borrow();
         values
@@ -79,7 +79,7 @@ impl MetricStore {
             .collect()
     }
 
-    /// How many metrics are defined: what a proxy keeps for ever.
+    /// The number of defined metrics, which a proxy keeps for ever.
     pub fn len(&self) -> usize {
         self.values.borrow().len()
     }

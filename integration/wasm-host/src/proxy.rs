@@ -1,4 +1,4 @@
-//! One Envoy process: the module it loaded, and what its workers share.
+//! One Envoy process: its module, and the state that its workers share.
 
 use crate::{
     facts::Facts,
@@ -31,7 +31,7 @@ impl Proxy {
     ///
     /// # Errors
     ///
-    /// The bytes are no module, or one of another ABI than 0.2.1.
+    /// The bytes are not a module, or its ABI is not 0.2.1.
     pub fn load(wasm: &[u8]) -> Result<Self> {
         Self::load_in(&Engine::default(), wasm)
     }
@@ -69,7 +69,7 @@ impl Proxy {
         })
     }
 
-    /// The same module in a process of its own: nothing shared with this one, nothing compiled again.
+    /// The same module in a separate process: shares no state with this one, and is not compiled again.
     pub fn another(&self) -> Self {
         let process = Process {
             metrics: MetricStore::default(),
@@ -93,7 +93,7 @@ impl Proxy {
         self.worker_of("")
     }
 
-    /// The same for a VM configuration with a `vm_id`: plugins of another one have VMs of their own.
+    /// The same for a VM configuration with a `vm_id`: plugins with different ids have separate VMs.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Proxy {
         let mut state = HostState::new(self.process.clone());
         state.vm_id = vm_id.to_owned();
         let mut store = Store::new(self.module.engine(), state);
-        // Refused where fuel is not metered.
+        // Fails if fuel is not metered.
         let _ = store.set_fuel(u64::MAX);
         let instance = self
             .linker
@@ -111,7 +111,7 @@ impl Proxy {
         Vm::start(store, instance)
     }
 
-    /// The names that the module exports as functions.
+    /// The names of the exported functions.
     pub fn exported_functions(&self) -> Vec<String> {
         self.module
             .exports()
@@ -135,7 +135,7 @@ impl Proxy {
         *self.process.listener.borrow_mut() = facts;
     }
 
-    /// Lets time pass.
+    /// Advances the clock.
     pub fn advance(&self, seconds: u64) {
         let clock = &self.process.clock;
         clock.set(clock.get() + seconds * 1_000_000_000);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 pub struct Sample {
     /// The metric's name without labels.
     pub name: String,
-    /// Labels by name, those inside `tag` among them; `tag` itself is left out.
+    /// Labels by name, including those inside `tag`; `tag` itself is omitted.
     pub labels: BTreeMap<String, String>,
     /// The value; gauges below zero show as negative numbers.
     pub value: i64,
@@ -24,7 +24,7 @@ impl Sample {
     }
 }
 
-/// What one scrape returned.
+/// The result of one scrape.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scrape {
     /// Every metric that is defined.
@@ -36,7 +36,7 @@ impl Scrape {
     ///
     /// # Errors
     ///
-    /// A metric's name that is no UTF-8, or a regex that gave up.
+    /// A metric name that is not UTF-8, or a regex that failed.
     pub fn of(metrics: &MetricStore, regexes: &TagRegexes) -> Result<Self> {
         let mut samples = Vec::new();
         for (_, name, value) in metrics.snapshot() {

@@ -1,4 +1,4 @@
-//! The usual scene: the real module in a worker with both plugins, as Istio installs them.
+//! The usual set-up: the real module in a worker with both plugins, as Istio installs them.
 
 use crate::{
     Accepted, Connection, Exchange, Headers, Plugin, Proxy, Request, Scrape, TagRegexes, Vm,
@@ -50,7 +50,7 @@ impl Sidecar {
         Self::on(real_module()?, configuration)
     }
 
-    /// A worker of `proxy`; of the same process as other workers of a clone.
+    /// A worker of `proxy`; clones of `proxy` share the process.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl Sidecar {
         Self::in_vm(proxy, vm, configuration)
     }
 
-    /// A worker of `proxy` that is there already.
+    /// An existing worker of `proxy`.
     ///
     /// # Errors
     ///
@@ -100,7 +100,7 @@ impl Sidecar {
             .try_for_each(|plugin| self.vm.retire(plugin))
     }
 
-    /// Accepts a connection and reads from it once, which is when the filter decides.
+    /// Accepts a connection and reads from it once, which makes the filter classify it.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl Sidecar {
         Ok(accepted)
     }
 
-    /// A whole request on a connection: its read, headers both ways, bodies, end.
+    /// A complete request on a connection: read, headers in both directions, bodies, end.
     ///
     /// # Errors
     ///
@@ -126,7 +126,7 @@ impl Sidecar {
         Ok(Answered { exchange, response })
     }
 
-    /// The timer, after `seconds` more.
+    /// Advances the clock by `seconds` and runs the timer.
     ///
     /// # Errors
     ///
@@ -136,7 +136,7 @@ impl Sidecar {
         self.vm.tick()
     }
 
-    /// What a stock sidecar exposes.
+    /// The metrics as a stock sidecar exposes them.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Sidecar {
     }
 }
 
-/// A request that is over.
+/// A completed request.
 #[derive(Clone, Debug)]
 pub struct Answered {
     /// The request as the application saw it.

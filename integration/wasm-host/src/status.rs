@@ -1,8 +1,8 @@
-//! The status codes a proxy-wasm host answers with.
+//! The status codes of a proxy-wasm host.
 //!
 //! Source: <https://github.com/proxy-wasm/proxy-wasm-cpp-sdk/blob/main/proxy_wasm_common.h> (`WasmResult`).
 
-/// What a host call answered. The module must live with every one of them from every call.
+/// The status of a host call. The module must handle every status from every call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Status(pub u32);
 
@@ -11,13 +11,13 @@ impl Status {
     pub const OK: Self = Self(0);
     /// The property, metric, or header does not exist.
     pub const NOT_FOUND: Self = Self(1);
-    /// An argument makes no sense here, for example a counter increment of 0.
+    /// An invalid argument, for example a counter increment of 0.
     pub const BAD_ARGUMENT: Self = Self(2);
-    /// The property exists and cannot be turned into bytes.
+    /// The property exists but cannot be serialized.
     pub const SERIALIZATION_FAILURE: Self = Self(3);
-    /// A pointer leads out of the module's memory.
+    /// A pointer outside the module's memory.
     pub const INVALID_MEMORY_ACCESS: Self = Self(6);
-    /// The host failed in itself.
+    /// An internal error of the host.
     pub const INTERNAL_FAILURE: Self = Self(10);
     /// The largest status of the ABI (`Unimplemented`).
     pub const LARGEST: u32 = 12;

@@ -1,8 +1,8 @@
-//! How Envoy cuts tags out of a stat's name, and how Prometheus then sees the stat.
+//! Envoy's tag extraction from stat names, and the resulting Prometheus metrics.
 //!
-//! Every regex searches the whole original name once; group 1 is taken out of the name, group 2 (without one, group 1) is the
-//! tag's value. A regex that begins with a literal first token, `^token\.`, is tried only on names with that token, after the
-//! others: <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/common/stats/tag_producer_impl.cc> and
+//! Every regex searches the whole original name once; group 1 is removed from the name, group 2 (or group 1 without it) is
+//! the tag's value. A regex that begins with a literal first token, `^token\.`, is tried only on names with that token, after
+//! the others: <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/common/stats/tag_producer_impl.cc> and
 //! <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/common/stats/tag_extractor_impl.cc>.
 
 use std::collections::HashMap;
@@ -12,20 +12,20 @@ use fancy_regex::Regex;
 
 const STOCK_TAGS: &str = include_str!("../../harness/src/shapes/stock_tags.json");
 
-/// What Envoy puts before the name of a Wasm metric, and takes away for Prometheus.
+/// The prefix of Wasm metrics in Envoy, which is removed for Prometheus.
 const NAMESPACE: &str = "wasmcustom.";
 
 /// A metric as Prometheus scrapes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Exposed {
-    /// The name that is left once the tags are cut out.
+    /// The name without the tags.
     pub name: String,
-    /// Tags in the order of the regexes that found them; a name can occur twice.
+    /// Tags in the order of the regexes that matched; a name can occur twice.
     pub labels: Vec<(String, String)>,
 }
 
 impl Exposed {
-    /// The value of the label, `None` without it.
+    /// The value of the label, `None` if absent.
     pub fn label(&self, name: &str) -> Option<&str> {
         self.labels
             .iter()
@@ -33,9 +33,9 @@ impl Exposed {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The labels inside the one label `tag`, `None` without that label.
+    /// The labels packed in label `tag`, `None` without that label.
     ///
-    /// Values hold no `,` and no `=`: both are percent-encoded by the filter.
+    /// Values contain no `,` or `=`: the filter percent-encodes both.
     pub fn unpacked(&self) -> Option<Vec<(String, String)>> {
         let pairs = self.label("tag")?.split(',').map(|pair| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -69,7 +69,7 @@ impl TagRegexes {
         })
     }
 
-    /// What becomes of the Wasm metric that the filter defined as `defined`.
+    /// The exposed form of the Wasm metric that the filter defined as `defined`.
     ///
     /// # Errors
     ///
@@ -97,7 +97,7 @@ impl TagRegexes {
     }
 }
 
-/// The same regex for Rust: ECMAScript has `[:digit:]` inside classes, and needs no escape there for `[`.
+/// Converts the regex to Rust syntax: ECMAScript allows `[:digit:]` inside classes, and needs no escape there for `[`.
 fn rust_syntax(regex: &str) -> String {
     regex.replace("[:digit:]", "0-9")
 }
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_metric_comes_out_as_measured_on_a_real_envoy() {
+    fn a_metric_is_exposed_as_measured_on_a_real_envoy() {
         let stock = TagRegexes::stock().unwrap();
         assert_eq!(stock.regexes.len(), 16);
         let metric = "tag.peer=plaintext,source_ip=fd00::10:2,destination_port=8080;.plainsight_requests_total";
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn the_anchored_regexes_work_on_the_names_they_are_meant_for() {
+    fn the_anchored_regexes_match_their_own_stats() {
         let stock = TagRegexes::stock().unwrap();
         for (pattern, name) in [
             ("cluster_name", "cluster.outbound|80||web;.x"),

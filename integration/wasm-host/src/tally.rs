@@ -1,32 +1,32 @@
-//! What one VM cost its host: entries, calls, allocations, memory.
+//! The cost of a VM: entries, host calls, allocations, memory.
 
 use std::collections::BTreeMap;
 
-/// Counts since the VM was made; subtract two of them to see what one step cost.
+/// Counts since the VM was started; the difference of two is the cost of a step.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
-    /// Entries from the host into an exported callback, by export name. Absent exports are not entered.
+    /// Entries into exported callbacks, by export name.
     pub entries: BTreeMap<&'static str, u64>,
     /// Calls from the module to the host, by import name, in the order of names.
     pub calls: BTreeMap<&'static str, u64>,
-    /// Entries into the module's allocator, made by the host for bytes it hands over.
+    /// Entries into the module's allocator, for bytes that the host returns.
     pub allocations: u64,
     /// Size of the linear memory in bytes.
     pub memory: u64,
 }
 
 impl Tally {
-    /// Callback entries in all.
+    /// The total of callback entries.
     pub fn entered(&self) -> u64 {
         self.entries.values().sum()
     }
 
-    /// Host calls in all.
+    /// The total of host calls.
     pub fn called(&self) -> u64 {
         self.calls.values().sum()
     }
 
-    /// What came on top since `before`. Names that did not occur again are left out.
+    /// The difference to `before`. Names without new counts are omitted.
     pub fn since(&self, before: &Self) -> Self {
         let Self {
             entries,

@@ -1,6 +1,6 @@
 //! One worker's VM: Envoy's calls into the module, in Envoy's order.
 //!
-//! A callback that the module does not export is skipped, and after a trap all are, as Envoy does under FAIL_OPEN:
+//! Callbacks that the module does not export are skipped, and all are skipped after a trap, as in Envoy under FAIL_OPEN:
 //! <https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/context.cc>.
 
 use crate::{
@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use std::collections::BTreeMap;
 use wasmi::{Extern, Func, Instance, Store, Val};
 
-/// The allocator's names, in the order Envoy looks for them.
+/// The allocator's names, in Envoy's order of preference.
 pub(crate) const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
 
 /// The bytes of one page of linear memory.
@@ -33,7 +33,7 @@ pub struct Accepted {
     network: Option<u32>,
 }
 
-/// The side that closes a connection, as Envoy's `PeerType` numbers it.
+/// The side that closes a connection, with the numbers of Envoy's `PeerType`.
 ///
 /// <https://github.com/envoyproxy/envoy/blob/v1.36.2/source/extensions/common/wasm/context.cc> (`onEvent`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +44,7 @@ pub enum ClosedBy {
     Client = 2,
 }
 
-/// A request under way, and the headers as the application gets them.
+/// An open request, and the headers that the application receives.
 #[derive(Clone, Debug)]
 pub struct Exchange {
     context: u32,
@@ -110,7 +110,7 @@ impl Vm {
             .or_insert_with(|| instance.get_export(store, name).and_then(Extern::into_func))
     }
 
-    /// Runs one callback for `context`. `None` when it is not exported, or the VM trapped earlier.
+    /// Runs one callback for `context`. `None` if it is not exported, or the VM trapped earlier.
     fn enter(&mut self, name: &'static str, context: u32, rest: &[u32]) -> Result<Option<u32>> {
         if self.trapped {
             return Ok(None);
@@ -139,7 +139,7 @@ impl Vm {
         Ok(Some(result.cast_unsigned()))
     }
 
-    /// Runs a callback of a stream, which has to return Continue.
+    /// Runs a callback of a stream, which must return Continue.
     fn stream(&mut self, name: &'static str, context: u32, rest: &[u32]) -> Result<()> {
         let action = self.enter(name, context, rest)?.unwrap_or_default();
         ensure!(action == 0, "{name}: action: not Continue (0): {action}");
@@ -228,7 +228,7 @@ impl Vm {
         Ok(Accepted { number, network })
     }
 
-    /// One downstream read. The handshake is over with the first.
+    /// One downstream read. The handshake is complete at the first.
     ///
     /// # Errors
     ///
@@ -249,7 +249,7 @@ impl Vm {
         outcome
     }
 
-    /// One upstream write, which the filter has no callback for.
+    /// One upstream write, for which the filter has no callback.
     ///
     /// # Errors
     ///
@@ -303,7 +303,7 @@ impl Vm {
         Ok(Exchange { context, headers })
     }
 
-    /// The response's headers as they leave the filter.
+    /// The response headers after the filter.
     ///
     /// # Errors
     ///
@@ -328,7 +328,7 @@ impl Vm {
         Ok(left.map(|(_, headers)| headers).unwrap_or_default())
     }
 
-    /// Request and response body chunks and trailers, which the filter has no callbacks for.
+    /// Request and response body chunks and trailers, for which the filter has no callbacks.
     ///
     /// # Errors
     ///
@@ -356,7 +356,7 @@ impl Vm {
         self.end(exchange.context, &callbacks)
     }
 
-    /// Runs the timer once for every plugin that asked for one.
+    /// Runs the timer once for every plugin that has one.
     ///
     /// # Errors
     ///
@@ -369,13 +369,13 @@ impl Vm {
         Ok(())
     }
 
-    /// The shortest timer period asked for, in milliseconds.
+    /// The shortest requested timer period, in milliseconds.
     pub fn tick_period(&self) -> Option<u32> {
         let periods = self.store.data().tick_periods.values().copied();
         periods.filter(|period| *period > 0).min()
     }
 
-    /// What this VM cost its host so far.
+    /// The cost of this VM so far.
     pub fn tally(&self) -> Tally {
         let mut tally = self.store.data().tally.clone();
         tally.memory = self
@@ -385,18 +385,18 @@ impl Vm {
         tally
     }
 
-    /// The log lines so far, each with its level, and forgets them.
+    /// Returns and clears the log lines so far, each with its level.
     pub fn take_logs(&mut self) -> Vec<(u32, String)> {
         std::mem::take(&mut self.store.data_mut().logs)
     }
 
-    /// Starts to note which properties are asked for, and returns those noted so far.
+    /// Starts to record requested properties, and returns those recorded so far.
     pub fn take_asked(&mut self) -> Vec<String> {
         let asked = &mut self.store.data_mut().asked;
         asked.replace(Vec::new()).unwrap_or_default()
     }
 
-    /// Lets `interference` answer host calls from now on; `None` ends it.
+    /// Lets `interference` override host calls from now on; `None` ends it.
     pub fn interfere(&mut self, interference: Option<Interference>) {
         self.store.data_mut().interference = interference;
     }
@@ -406,7 +406,7 @@ impl Vm {
         self.store.get_fuel().ok().map(|left| u64::MAX - left)
     }
 
-    /// Whether a callback trapped: Envoy would have lost this VM.
+    /// Whether a callback trapped, which ends the VM in Envoy.
     pub fn trapped(&self) -> bool {
         self.trapped
     }

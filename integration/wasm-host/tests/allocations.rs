@@ -1,6 +1,6 @@
-//! A warm request allocates nothing in the filter itself: counted natively, on a host that allocates nothing either.
+//! A warm request allocates nothing in the filter: counted natively, on a host that does not allocate either.
 //!
-//! The real module receives the host's bytes without an allocation too (`src/abi.rs`, `Inbox`); `gates.rs` counts the entries
+//! The real module also receives the host's bytes without an allocation (`src/abi.rs`, `Inbox`); `gates.rs` counts the entries
 //! into its allocator.
 
 use allocation_counter::{AllocationInfo, measure};
@@ -132,6 +132,6 @@ fn a_warm_request_allocates_nothing() {
 }
 
 #[test]
-fn the_first_request_of_a_caller_does_allocate_so_the_count_is_real() {
+fn the_first_request_of_a_caller_allocates_so_the_count_works() {
     assert!(requests(false, 0).count_total > 0);
 }

@@ -1,4 +1,4 @@
-//! Problems in a configuration: how many are in force, how many lines they log, and what a large one costs.
+//! Configuration problems: the number in force, the number of logged lines, and the cost of a large configuration.
 
 use plainsight_wasm_host::{Connection, Proxy, Sidecar, real_module, real_module_bytes};
 
@@ -7,7 +7,7 @@ const CONNECTIONS: &str = "plainsight_connections_total";
 /// A value, a type and a key.
 const THREE_PROBLEMS: &str = r#"{"maxCallers": 0, "exempt": "8080", "nosuch": 1}"#;
 
-/// The gauge after a minute of ticks in each of these VMs: a replaced plugin may be detected by its missing ticks.
+/// The gauge after a minute of ticks in each of these VMs: a replaced plugin is detected by missed ticks.
 fn in_force(sidecars: &mut [&mut Sidecar]) -> i64 {
     for _ in 0..12 {
         sidecars[0].proxy.advance(5);
@@ -81,7 +81,7 @@ fn a_replaced_configuration_takes_its_problems_with_it() {
 }
 
 #[test]
-fn vms_that_only_try_a_configuration_leave_no_trace() {
+fn vms_that_only_validate_a_configuration_leave_no_problems() {
     let proxy = real_module().unwrap();
     let mut canary = proxy.worker().unwrap();
     assert!(canary.plugin(THREE_PROBLEMS).unwrap().configured);

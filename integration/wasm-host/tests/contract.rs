@@ -1,4 +1,4 @@
-//! What the contract promises and a real Envoy cannot easily be made to show: one connection and one worker.
+//! Behaviour of one connection and one worker that is hard to provoke in a real Envoy.
 
 use plainsight_wasm_host::{
     Answer, Connection, Facts, Proxy, Request, Sidecar, Status, header_values, real_module,
@@ -46,7 +46,7 @@ fn a_plaintext_caller_is_counted_with_every_label_and_named_in_the_header() {
 }
 
 #[test]
-fn mutual_tls_peers_share_one_series_and_are_never_last_seen() {
+fn mutual_tls_peers_share_one_series_without_a_last_seen_time() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     for port in 40_000..40_010 {
         let connection = mutual_tls(&format!("10.0.0.8:{port}"));
@@ -82,12 +82,12 @@ fn a_forged_header_never_reaches_the_application() {
 }
 
 #[test]
-fn a_request_belongs_to_its_own_connection_whichever_was_read_last() {
+fn a_request_belongs_to_its_own_connection_regardless_of_the_last_read() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let plain = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
     let mutual = sidecar.connect(&mutual_tls("10.0.0.8:1")).unwrap();
     let other = sidecar.connect(&plaintext("10.0.0.9:1")).unwrap();
-    // The read of one, then the request of another: HTTP/1 pipelining and asynchronous filters do this.
+    // A read on one connection, then a request on another: caused by HTTP/1 pipelining and asynchronous filters.
     for (read, asks, source) in [
         (mutual, plain, "source_ip=\"10.0.0.7\""),
         (plain, mutual, "mutual_tls;strict=allow"),
@@ -100,7 +100,7 @@ fn a_request_belongs_to_its_own_connection_whichever_was_read_last() {
         let value = exchange.values(HEADER).concat();
         assert!(value.contains(source), "{value}");
     }
-    // Two requests open at once end in the other order.
+    // Two concurrent requests end in reverse order.
     let request = Request::get("curl");
     let first = sidecar.vm.request(sidecar.http, plain, &request).unwrap();
     let second = sidecar.vm.request(sidecar.http, mutual, &request).unwrap();
@@ -138,7 +138,7 @@ fn an_undecodable_property_is_an_error_and_never_plaintext() {
             "{path:?}"
         );
         assert!(scrape.matching(REQUESTS, &plaintext).is_empty(), "{path:?}");
-        // A SAN that is no text is still a SAN: mutual TLS, without a name.
+        // A SAN that is not text is still a SAN: mutual TLS, without a name.
         let value = answered.exchange.values(HEADER).concat();
         let expected = ["unknown", "mutual_tls;strict=allow"];
         assert!(expected.contains(&value.as_str()), "{path:?}: {value}");
@@ -148,7 +148,7 @@ fn an_undecodable_property_is_an_error_and_never_plaintext() {
 #[test]
 fn connection_id_zero_is_a_connection_like_any_other() {
     let mut sidecar = Sidecar::start("{}").unwrap();
-    // Envoy numbers connections from 0 on, and so does this host.
+    // Envoy and this host number connections from 0.
     let zero = sidecar.connect(&plaintext("10.0.0.7:1")).unwrap();
     let other = sidecar.connect(&mutual_tls("10.0.0.8:1")).unwrap();
     sidecar.vm.data(other, b"GET").unwrap();
@@ -157,7 +157,7 @@ fn connection_id_zero_is_a_connection_like_any_other() {
     let exchange = sidecar.vm.request(sidecar.http, zero, &request).unwrap();
     let value = "plaintext;strict=reject;source_ip=\"10.0.0.7\"";
     assert_eq!(exchange.values(HEADER), [value]);
-    // Found by its id: not classified again.
+    // Found by its id, so not classified again.
     let asked = sidecar.vm.take_asked();
     let again = ["connection.mtls", "connection.uri_san_peer_certificate"];
     assert!(
@@ -239,7 +239,7 @@ fn an_outbound_listener_is_ignored() {
 
 // Measured on Envoy 1.40.0: an inbound and an outbound listener with the same plugins share the plugin contexts.
 #[test]
-fn the_direction_is_that_of_the_connection_and_not_of_the_plugin() {
+fn the_direction_belongs_to_the_connection_and_not_to_the_plugin() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let direction = ["xds", "listener_direction"];
     for (number, direction_of) in [2_i64, 1, 2, 1].into_iter().enumerate() {
@@ -299,7 +299,7 @@ fn last_seen_is_refreshed_while_a_connection_is_open() {
 }
 
 #[test]
-fn no_tls_property_is_read_before_the_handshake_is_over() {
+fn no_tls_property_is_read_before_the_handshake_is_complete() {
     let mut sidecar = Sidecar::start("{}").unwrap();
     sidecar.vm.take_asked();
     let connection = mutual_tls("10.0.0.8:1");
@@ -335,7 +335,7 @@ fn the_http_plugin_alone_classifies_each_connection_and_caches_a_bounded_number(
     assert!(ask(&mut sidecar, &mutual_tls("10.0.0.8:1")).starts_with("mutual_tls;"));
     let tls = Connection::tls_without_certificate("10.0.0.9:1", HERE);
     assert!(ask(&mut sidecar, &tls).starts_with("tls_no_client_cert;"));
-    // The end of these connections is never seen.
+    // The close of these connections is never reported.
     for _ in 0..20_000 {
         ask(&mut sidecar, &plaintext("10.0.0.7:1"));
     }
@@ -361,7 +361,7 @@ fn one_module_serves_many_processes_without_mixing_them() {
 #[test]
 fn a_plugin_of_the_wrong_type_is_harmless() {
     let mut sidecar = Sidecar::start("{}").unwrap();
-    // One plugin for both jobs: the first callback of a context decides its role.
+    // One plugin for both roles: the first callback of a context decides its role.
     let connection = plaintext("10.0.0.7:1");
     let accepted = sidecar.vm.open(sidecar.http, &connection).unwrap();
     sidecar.vm.data(accepted, b"GET").unwrap();
@@ -369,7 +369,7 @@ fn a_plugin_of_the_wrong_type_is_harmless() {
     let network = sidecar.network;
     let exchange = sidecar.vm.request(network, accepted, &request).unwrap();
     assert!(exchange.values(HEADER).concat().starts_with("plaintext;"));
-    // Data and close for contexts that are gone.
+    // Data and close for contexts that no longer exist.
     sidecar.vm.finish(&exchange).unwrap();
     sidecar.vm.close(accepted).unwrap();
     sidecar.vm.data(accepted, b"GET").unwrap();
@@ -391,7 +391,7 @@ fn response_headers_are_added_only_when_configured_and_only_where_strict_rejects
     for (name, value) in names.into_iter().zip([item, "@1767225600", "payments"]) {
         assert_eq!(header_values(&response, name), [value], "{name}");
     }
-    // The application's own value stays.
+    // The application's own value is kept.
     let exchange = sidecar
         .vm
         .request(sidecar.http, plain, &Request::get("curl"))

@@ -1,7 +1,7 @@
-//! A VM that is killed in the middle of its work, without a callback: what stays, what goes on, what is lost.
+//! A VM that is killed without a callback: which counts are kept, continue or are lost.
 //!
-//! Under FAIL_OPEN and FAIL_CLOSED the dead VM's worker goes on without it (unfiltered, or answering 503); under FAIL_RELOAD
-//! Envoy starts a new VM in its place
+//! Under FAIL_OPEN and FAIL_CLOSED the worker continues without the VM (unfiltered, or answering 503); under FAIL_RELOAD
+//! Envoy replaces the VM
 //! (<https://www.envoyproxy.io/docs/envoy/latest/api-v3/extensions/wasm/v3/wasm.proto>, `FailurePolicy`).
 
 use plainsight_wasm_host::{Connection, Request, Sidecar, real_module};
@@ -23,7 +23,7 @@ fn plain() -> Connection {
 }
 
 #[test]
-fn the_other_workers_count_on_when_a_vm_is_gone() {
+fn the_other_workers_keep_counting_when_a_vm_is_killed() {
     let proxy = real_module().unwrap();
     let mut dying = Sidecar::on(proxy.clone(), "{}").unwrap();
     let mut living = Sidecar::on(proxy, "{}").unwrap();
@@ -37,7 +37,7 @@ fn the_other_workers_count_on_when_a_vm_is_gone() {
 }
 
 #[test]
-fn a_new_vm_continues_where_the_dead_one_stopped() {
+fn a_new_vm_continues_the_counts_of_the_killed_one() {
     let proxy = real_module().unwrap();
     let mut before = Sidecar::on(proxy.clone(), "{}").unwrap();
     call(&mut before, &plain());
@@ -59,7 +59,7 @@ fn a_new_vm_continues_where_the_dead_one_stopped() {
     assert_eq!(scrape.sum(CONNECTIONS, &[("source_ip", "10.9.0.1")]), 2);
     assert_eq!(scrape.sum(REQUESTS, &[("source_ip", "10.9.0.1")]), 3);
     assert_eq!(scrape.sum(CONNECTIONS, &[("peer", "mutual_tls")]), 1);
-    // Lost with the VM: mutual TLS requests that it had not flushed, those of five seconds at most.
+    // Lost with the VM: mutual TLS requests not flushed yet, of at most five seconds.
     assert_eq!(scrape.sum(REQUESTS, &[("peer", "mutual_tls")]), 0);
     assert_eq!(scrape.sum(ERRORS, &[]), 0);
 }

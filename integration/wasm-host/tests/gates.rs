@@ -1,4 +1,4 @@
-//! What the module costs, exactly: host calls, VM entries, allocations, bytes. Counted, so without noise.
+//! The exact cost of the module: host calls, VM entries, allocations, bytes. Counted, so without noise.
 
 use plainsight_wasm_host::{Connection, Request, Sidecar, Tally};
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ fn mutual_tls() -> Connection {
     Connection::mutual_tls("10.0.0.8:40000", HERE, SAN)
 }
 
-/// What one more request costs on a connection that already had two.
+/// The cost of the third request on a connection.
 fn warm_request(configuration: &str, connection: &Connection) -> Tally {
     let mut sidecar = Sidecar::start(configuration).unwrap();
     let accepted = sidecar.connect(connection).unwrap();
@@ -39,7 +39,7 @@ fn a_warm_mutual_tls_request_makes_two_host_calls() {
         ("proxy_replace_header_map_value", 1),
     ]);
     assert_eq!(cost.calls, expected);
-    // The mark has no value, so the host does not enter the VM again to allocate one.
+    // The mark has an empty value, so the host does not re-enter the VM to allocate memory.
     assert_eq!(cost.allocations, 0);
 }
 
@@ -90,7 +90,7 @@ fn a_request_after_data_of_another_connection_reads_the_connection_id_too() {
     assert!(header.starts_with("mutual_tls;"), "{header}");
 }
 
-/// What a connection of a known caller costs that carries one request and ends.
+/// The cost of a connection of a known caller with a single request.
 fn short_connection(connection: &Connection) -> Tally {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let mut live = || {
@@ -133,7 +133,7 @@ fn a_request_enters_the_vm_three_times_beyond_its_read_and_never_for_a_body() {
 }
 
 #[test]
-fn no_callback_is_exported_that_would_be_entered_for_each_chunk_or_for_the_end_of_a_stream() {
+fn no_callback_is_exported_for_chunks_or_the_end_of_a_stream() {
     let sidecar = Sidecar::start("{}").unwrap();
     let mut exports = sidecar.proxy.exported_functions();
     let costly = [
@@ -184,7 +184,7 @@ fn a_warm_request_never_grows_the_memory() {
 }
 
 #[test]
-fn the_cost_of_a_request_does_not_depend_on_how_many_callers_and_connections_there_are() {
+fn the_cost_of_a_request_does_not_depend_on_the_number_of_callers_and_connections() {
     let alone = warm_request("{}", &plaintext());
     let mut sidecar = Sidecar::start("{}").unwrap();
     for caller in 0..1_000 {
@@ -228,7 +228,7 @@ fn a_thousand_callers_and_ten_thousand_connections_fit_into_four_mebibytes() {
     assert_eq!(scrape.sum(connections, &[("source_ip", "10.2.3.249")]), 10);
 }
 
-/// Opens, asks once and closes `connections` connections, at most 100 of them open at a time.
+/// Opens and closes `connections` connections with one request each, at most 100 of them open concurrently.
 fn churn(sidecar: &mut Sidecar, connections: u32) {
     let mut open = std::collections::VecDeque::new();
     for number in 0..connections {
@@ -281,7 +281,7 @@ fn a_closed_connection_leaves_nothing_behind() {
     for accepted in open {
         sidecar.vm.close(accepted).unwrap();
     }
-    // The ids come again, with mutual TLS, unseen by the NETWORK plugin.
+    // The ids are reused by mutual TLS connections that the NETWORK plugin does not see.
     for id in 0_u64..1_000 {
         let mut again = mutual_tls().with(&["connection", "id"], id.to_le_bytes());
         again.facts.extend(&again.after_handshake.clone());

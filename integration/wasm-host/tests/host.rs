@@ -1,8 +1,8 @@
-//! The host itself, on small modules in the text format: what it must do as Envoy does.
+//! Tests the host itself on small modules in text format: it must behave like Envoy.
 
 use plainsight_wasm_host::{Connection, Interfered, Proxy, Request, Status};
 
-/// The least module: the ABI, an allocator at a fixed place, and `callbacks`.
+/// A minimal module: the ABI, an allocator with a fixed address, and `callbacks`.
 fn module(imports: &str, callbacks: &str) -> String {
     format!(
         r#"(module {imports}
@@ -20,7 +20,7 @@ const METRICS: &str = r#"
 const PROPERTY: &str =
     r#"(import "env" "proxy_get_property" (func $get (param i32 i32 i32 i32) (result i32)))"#;
 
-/// Says on every new connection what `proxy_get_property` answered for `connection.mtls`, as the action.
+/// Returns the status of `proxy_get_property` for `connection.mtls` as the action of every new connection.
 const ASKS_MTLS: &str = r#"
     (data (i32.const 0) "connection\00mtls")
     (func (export "proxy_on_downstream_data") (param i32 i32 i32) (result i32)
@@ -51,7 +51,7 @@ fn absent_callbacks_are_skipped_and_cost_no_entry() {
 }
 
 #[test]
-fn a_module_that_envoy_could_not_load_is_refused() {
+fn a_module_that_envoy_could_not_load_is_rejected() {
     let no_abi = r#"(module (memory (export "memory") 1))"#;
     assert!(Proxy::load(no_abi.as_bytes()).is_err());
     let no_allocator =
@@ -73,7 +73,7 @@ fn a_module_that_envoy_could_not_load_is_refused() {
 }
 
 #[test]
-fn a_handshake_is_over_with_the_first_data_and_bytes_are_handed_over_through_the_allocator() {
+fn the_first_data_completes_the_handshake_and_bytes_are_returned_through_the_allocator() {
     let proxy = Proxy::load(module(PROPERTY, ASKS_MTLS).as_bytes()).unwrap();
     let mut vm = proxy.worker().unwrap();
     let plugin = vm.plugin("").unwrap();
@@ -126,7 +126,7 @@ fn metrics_of_one_name_are_one_metric_over_all_workers_and_the_first_id_is_zero(
 }
 
 #[test]
-fn a_counter_refuses_nothing_and_less() {
+fn a_counter_rejects_zero_and_negative_increments() {
     let counts = r#"
         (data (i32.const 0) "seen")
         (func (export "proxy_on_new_connection") (param i32) (result i32)
@@ -140,7 +140,7 @@ fn a_counter_refuses_nothing_and_less() {
 }
 
 #[test]
-fn a_trap_is_an_error_and_the_vm_is_left_alone_afterwards() {
+fn a_trap_is_an_error_and_the_vm_is_not_entered_again() {
     let traps = r#"(func (export "proxy_on_new_connection") (param i32) (result i32) unreachable)"#;
     let proxy = Proxy::load(module("", traps).as_bytes()).unwrap();
     let mut vm = proxy.worker().unwrap();
@@ -152,7 +152,7 @@ fn a_trap_is_an_error_and_the_vm_is_left_alone_afterwards() {
 }
 
 #[test]
-fn headers_can_be_touched_only_while_their_callback_runs() {
+fn headers_are_accessible_only_while_their_callback_runs() {
     let replaces = r#"(import "env" "proxy_replace_header_map_value"
         (func $put (param i32 i32 i32 i32 i32) (result i32)))"#;
     let callbacks = r#"

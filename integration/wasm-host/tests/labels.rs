@@ -1,4 +1,4 @@
-//! Label values through the real module and Istio's real tag regexes: whole, in their own label and in no other.
+//! Label values through the real module and Istio's real tag regexes: intact, and in their own label only.
 
 use plainsight_wasm_host::{
     Connection, Exposed, Facts, Proxy, Request, Sidecar, TagRegexes, real_module,
@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 const HERE: &str = "10.1.0.1:8080";
 
-/// What regexes, separators and encoders may stumble over.
+/// Text that may confuse regexes, separators and encoders.
 const FRAGMENTS: [&str; 34] = [
     "cache.",
     "cache",
@@ -72,7 +72,7 @@ fn decoded(value: &str) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// The texts of one case, each for a label of its own.
+/// The texts of one case, one for each label.
 #[derive(Clone, Debug)]
 struct Texts {
     name: String,
@@ -90,7 +90,7 @@ fn texts() -> impl Strategy<Value = Texts> {
     })
 }
 
-/// A plaintext and a mutual TLS caller with these texts, and everything that is then exposed.
+/// The metrics exposed after calls of a plaintext and a mutual TLS caller with these texts.
 fn exposed(proxy: &Proxy, regexes: &TagRegexes, texts: &Texts) -> Vec<Exposed> {
     let proxy = proxy.another();
     proxy.set_node(Facts::node(&texts.workload, &texts.namespace));
@@ -144,7 +144,7 @@ fn expected(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Every value must come out as it went in.
+/// Asserts that every value is exposed unchanged.
 fn comes_out_whole(proxy: &Proxy, regexes: &TagRegexes, texts: &Texts) {
     let all = exposed(proxy, regexes, texts);
     let destination = [
@@ -182,13 +182,13 @@ fn comes_out_whole(proxy: &Proxy, regexes: &TagRegexes, texts: &Texts) {
 }
 
 #[test]
-fn every_value_comes_out_whole() {
+fn every_value_is_exposed_intact() {
     let proxy = real_module().unwrap();
     let regexes = TagRegexes::stock().unwrap();
     let mut runner = TestRunner::new(ProptestConfig {
         cases: 1_000,
         failure_persistence: None,
-        // The same values on every run; `make stress ONLY=hostile` and `make fuzz` try new ones.
+        // The same values on every run; `make stress ONLY=hostile` and `make fuzz` generate new ones.
         rng_seed: RngSeed::Fixed(1),
         ..ProptestConfig::default()
     });
@@ -201,7 +201,7 @@ fn every_value_comes_out_whole() {
 }
 
 #[test]
-fn values_that_leaked_into_other_labels_come_out_whole() {
+fn values_that_once_leaked_into_other_labels_are_exposed_intact() {
     let proxy = real_module().unwrap();
     let regexes = TagRegexes::stock().unwrap();
     for leak in [

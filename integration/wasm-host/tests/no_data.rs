@@ -1,4 +1,4 @@
-//! Connections that end before a byte reaches the filter: what each of them counts as.
+//! Connections that end before any byte reaches the filter, and their counts.
 
 use plainsight_wasm_host::{ClosedBy, Connection, Facts, Scrape, Sidecar};
 
@@ -13,7 +13,7 @@ fn plaintext() -> Connection {
     Connection::plaintext("10.0.0.7:40000", HERE)
 }
 
-/// TLS that ends at the sidecar, with the reason that Envoy gives at the close.
+/// TLS terminated at the sidecar, with Envoy's failure reason at the close.
 fn tls(reason: Option<&str>) -> Connection {
     let connection = plaintext().with(&["connection", "tls_version"], "TLSv1.3");
     match reason {
@@ -22,7 +22,7 @@ fn tls(reason: Option<&str>) -> Connection {
     }
 }
 
-/// Opens the connection and closes it without data; what is counted then.
+/// The metrics after the connection opened and closed without data.
 fn closed(connection: &Connection, by: ClosedBy) -> Scrape {
     let mut sidecar = Sidecar::start("{}").unwrap();
     let accepted = sidecar.vm.open(sidecar.network, connection).unwrap();

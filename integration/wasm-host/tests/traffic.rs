@@ -1,4 +1,4 @@
-//! `traffic` is decided once per connection, and an application's requests are never hidden as probes.
+//! `traffic` is decided per connection, and application requests are never hidden as probes.
 
 use plainsight_wasm_host::{Accepted, Connection, Request, Sidecar};
 
@@ -56,7 +56,7 @@ fn a_probe_connection_becomes_app_for_good_with_its_first_application_request() 
     for agent in agents.iter().chain(&["kube-probe/1.34"; 5]) {
         sidecar.ask(accepted, &Request::get(agent)).unwrap();
     }
-    // Read on every request up to the application's, and never again.
+    // Read on every request up to the first application request, and never again.
     assert_eq!(sidecar.vm.tally().calls[READ_HEADER], 3);
 }
 

@@ -1,4 +1,4 @@
-//! What the contract promises over several workers, reconfigurations and the end of a VM.
+//! Behaviour over several workers, reconfigurations and the end of a VM.
 
 use plainsight_wasm_host::{Connection, Proxy, Request, Scrape, Sidecar, real_module};
 
@@ -47,7 +47,7 @@ fn named(scrape: &Scrape, metric: &str) -> usize {
 fn each_worker_names_max_callers_and_counts_the_rest_as_overflow() {
     let proxy = real_module().unwrap();
     let mut workers = workers(&proxy, r#"{"maxCallers": 50}"#);
-    // Each worker has 100 callers of its own.
+    // Each worker has 100 different callers.
     for number in 0..400 {
         workers[number as usize % 4].call(&caller(number)).unwrap();
     }
@@ -60,14 +60,14 @@ fn each_worker_names_max_callers_and_counts_the_rest_as_overflow() {
 }
 
 #[test]
-fn a_caller_of_every_worker_takes_a_place_in_each() {
+fn a_caller_of_every_worker_counts_towards_the_cap_of_each() {
     let proxy = real_module().unwrap();
     let mut workers = workers(&proxy, r#"{"maxCallers": 5}"#);
     for worker in &mut workers {
         for number in 0..10 {
             worker.call(&caller(number)).unwrap();
         }
-        // A named caller stays named when the cap is reached.
+        // A named caller keeps its name when the cap is reached.
         worker.call(&caller(3)).unwrap();
     }
     let scrape = workers[0].scrape().unwrap();
@@ -77,7 +77,7 @@ fn a_caller_of_every_worker_takes_a_place_in_each() {
 }
 
 #[test]
-fn principals_have_a_cap_of_their_own_in_each_worker() {
+fn principals_have_a_separate_cap_in_each_worker() {
     let proxy = real_module().unwrap();
     let configuration = r#"{"maxCallers": 10, "principals": true}"#;
     let mut workers = workers(&proxy, configuration);
@@ -98,7 +98,7 @@ fn principals_have_a_cap_of_their_own_in_each_worker() {
 }
 
 #[test]
-fn failed_handshakes_have_a_cap_of_their_own() {
+fn failed_handshakes_have_a_separate_cap() {
     let mut worker = Sidecar::start(r#"{"maxCallers": 20}"#).unwrap();
     for number in 0..60 {
         fail_handshake(&mut worker, number);
@@ -115,7 +115,7 @@ fn failed_handshakes_have_a_cap_of_their_own() {
 }
 
 #[test]
-fn plaintext_callers_leave_room_for_failed_handshakes() {
+fn plaintext_callers_do_not_use_up_the_cap_of_failed_handshakes() {
     let mut worker = Sidecar::start(r#"{"maxCallers": 20}"#).unwrap();
     for number in 0..30 {
         worker.call(&caller(number)).unwrap();
@@ -130,7 +130,7 @@ fn plaintext_callers_leave_room_for_failed_handshakes() {
 }
 
 #[test]
-fn a_reconfiguration_good_bad_good_loses_no_call() {
+fn a_faulty_configuration_and_its_fix_lose_no_call() {
     let mut worker = Sidecar::start(r#"{"exempt": [{"port": 8080}]}"#).unwrap();
     worker.call(&caller(1)).unwrap();
     let lingering = worker.connect(&caller(2)).unwrap();
@@ -161,7 +161,7 @@ fn counters_continue_in_the_next_vm() {
     let mutual = before.connect(&peer).unwrap();
     before.ask(mutual, &Request::get("curl")).unwrap();
     before.call(&caller(1)).unwrap();
-    // The timer flushes mutual TLS requests; then the configuration is gone, and the VM with its last stream.
+    // The timer flushes mutual TLS requests; then the configuration is removed, and the VM with its last stream.
     before.vm.close(mutual).unwrap();
     before.vm.tick().unwrap();
     before.vm.retire(before.network).unwrap();

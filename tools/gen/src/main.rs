@@ -1,5 +1,5 @@
-//! Writes the documentation's tables from the filter's own definitions (`make gen`). With `--check` it compares them
-//! and writes nothing (`make lint ONLY=gen`).
+//! Writes the documentation's tables from the filter's own definitions (`make gen`). With `--check` it only compares
+//! them (`make lint ONLY=gen`).
 
 use anyhow::{Context, bail};
 use plainsight::host::MetricKind;

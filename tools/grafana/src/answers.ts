@@ -1,4 +1,4 @@
-/** Runs the panels' queries and does with the answers what Grafana would: join, choose and name the columns. */
+/** Runs the panels' queries and processes the results like Grafana: joins rows, selects and names columns. */
 import { Prometheus, type Curve, type Sample } from './prometheus.js';
 import type { Dashboard, Panel } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Dataquery } from '@grafana/grafana-foundation-sdk/prometheus';
@@ -7,7 +7,7 @@ import { interpolate, panels, targets } from './promql.js';
 /** A table's cell: a label's text, a query's value, or nothing. */
 export type Cell = string | number | undefined;
 
-/** What one panel got. `rows` of each query, in the panel's order, is what the row counts are made of. */
+/** The result of one panel. `rows` has the number of rows of each query, in the panel's order. */
 export interface Answered {
   panel: Panel;
   queries: { refId: string; sent: string; rows: number }[];
@@ -17,7 +17,7 @@ export interface Answered {
   cells: Cell[][];
 }
 
-/** The moment and the range of the picture, in Unix seconds, and the variables' values. */
+/** The time and the range of the picture, in Unix seconds, and the variables' values. */
 export interface Asked {
   end: number;
   start: number;
@@ -67,7 +67,7 @@ function tabulated(panel: Panel, answers: { refId: string; samples: Sample[] }[]
       heading = renameByName;
     }
   }
-  // A column that no row fills is not there in Grafana either.
+  // Grafana omits empty columns too.
   const there = order.filter((name) => rows.some((row) => row.get(name) !== undefined));
   const columns = there.map((name) => heading[name] ?? name);
   const sort = (panel.options as { sortBy?: { displayName: string; desc?: boolean }[] }).sortBy?.[0];
@@ -80,7 +80,7 @@ function tabulated(panel: Panel, answers: { refId: string; samples: Sample[] }[]
   return { columns, cells: rows.map((row) => there.map((name) => row.get(name))) };
 }
 
-/** A curve's name: the legend with the labels put in. */
+/** A curve's name: the legend with the labels substituted. */
 export function legend(format: string, labels: Record<string, string>): string {
   return format.replace(/\{\{\s*(\w+)\s*\}\}/g, (_, name: string) => labels[name] ?? '').trim();
 }

@@ -1,4 +1,4 @@
-/** The whole dashboard: sections from top to bottom, each in its own file. */
+/** The dashboard: sections from top to bottom, each in its own file. */
 import { type Dashboard, DashboardBuilder, DashboardCursorSync, RowBuilder } from '@grafana/grafana-foundation-sdk/dashboard';
 import { callers } from './dashboard/callers.js';
 import { uid } from './dashboard/columns.js';

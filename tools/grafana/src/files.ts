@@ -1,10 +1,10 @@
-/** Where the files are, seen from the compiled script in `tools/grafana/build/src`. */
+/** Paths of files, relative to the compiled script in `tools/grafana/build/src`. */
 import { fileURLToPath } from 'node:url';
 
 /** The repository's root. */
 export const repository = fileURLToPath(new URL('../../../../', import.meta.url));
 
-/** The dashboard: the one copy that people import. */
+/** The dashboard that users import. */
 export const dashboardFile = `${repository}envoy-config/grafana/plainsight.json`;
 
 /** The recording rules whose series the queries use. */

@@ -1,6 +1,6 @@
 /**
- * What Grafana's types do not check: the queries ask for series that exist, obey the variables, and every panel says
- * what an empty answer means.
+ * Checks beyond Grafana's types: queries use existing series and follow the variables, and every panel explains an empty
+ * result.
  */
 import { readFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
@@ -17,7 +17,7 @@ const raw = new Set(['plainsight_build_info', 'plainsight_config_errors', 'plain
 /** Series of the setup: they have no called namespace. */
 const ofSetup = /^plainsight:(setup|rules):/;
 
-/** The dashboard as it is committed: a line for each panel, so that a diff shows which one changed. */
+/** The dashboard in its committed form: one line per panel, so that a diff shows which one changed. */
 export function written(one: Dashboard): string {
   const fields = Object.entries(one).map(([name, value]) => {
     const text = name === 'panels' ? `[\n${(value as unknown[]).map((panel) => JSON.stringify(panel)).join(',\n')}\n]` : JSON.stringify(value);
@@ -35,7 +35,7 @@ export function recordedIn(rules: string): Set<string> {
   return names;
 }
 
-/** A heading's address, as GitHub makes it. */
+/** The anchor of a heading, as on GitHub. */
 function anchorsIn(markdown: string): Set<string> {
   const headings = [...markdown.matchAll(/^#+ (.+)$/gm)].map((found) => found[1] ?? '');
   return new Set(headings.map((heading) => heading.toLowerCase().replace(/[^\w\- ]/g, '').replace(/ /g, '-')));
@@ -59,7 +59,7 @@ function ofQuery(expr: string, values: Record<string, string>, recorded: Readonl
     if (raw.has(name) && !matchers.includes('tag=""')) {
       problems.push(`series: ${name}: without tag="" a second scrape counts twice`);
     }
-    // What readiness is computed from is narrowed by what it is joined with.
+    // Inputs of readiness are narrowed by the series that they are joined with.
     if (matchers !== '' && !matchers.includes('cluster=~"$cluster"')) {
       problems.push(`series: ${name}: does not obey $cluster`);
     }
@@ -70,7 +70,7 @@ function ofQuery(expr: string, values: Record<string, string>, recorded: Readonl
   });
 }
 
-/** Everything that is wrong, each with its place. */
+/** All problems, each with its place. */
 export function problems(one: Dashboard, rules: string, runbook: string): string[] {
   const recorded = recordedIn(rules);
   const values = initialValues(one);
@@ -89,7 +89,7 @@ export function problems(one: Dashboard, rules: string, runbook: string): string
     }
     for (const { refId, expr } of targets(panel)) {
       ofQuery(expr, values, recorded).forEach((problem) => tell(`${refId ?? ''}: ${problem}`));
-      // Grafana joins rows that agree on every label; a bare selector keeps its series' name and agrees with none.
+      // Grafana joins rows with equal labels; a bare selector keeps the series' name, which differs.
       if (panel.type === 'table' && targets(panel).length > 1 && !/^(label_replace\(+)*(topk\(\d+, )?(max|min|sum|count|group) by \(/.test(expr)) {
         tell(`${refId ?? ''}: a table that joins queries needs each to begin with "max by (...)" or the like`);
       }

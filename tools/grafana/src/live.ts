@@ -1,11 +1,11 @@
 /**
- * Asks a real Prometheus every query of the dashboard and draws the answers.
+ * Runs every query of the dashboard on a real Prometheus and draws the results.
  *
  *     node build/src/live.js FILE.svg
  *
- * The Prometheus has the shipped rules and the shipped scrape jobs; only service discovery is replaced by files, with
- * the labels that Kubernetes would give. It scrapes the mesh of mesh.ts from loopback and begins with what would have
- * been recorded before. Fails if a namespace does not reach its state, if a query is refused, or if one is empty.
+ * The Prometheus has the shipped rules and scrape jobs; only service discovery is replaced by files, with the labels
+ * that Kubernetes would set. It scrapes the mesh of mesh.ts on loopback and starts with earlier recordings. Fails if a
+ * namespace does not reach its state, or if a query fails or returns nothing.
  */
 import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { copyFileSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -20,7 +20,7 @@ import { picture } from './picture.js';
 import { Prometheus } from './prometheus.js';
 import { choices, initialValues } from './promql.js';
 
-/** Evidence looks two minutes back, and groups read each other's last evaluation: after that many, all answers are of scraped series. */
+/** Evidence looks two minutes back, and groups read each other's last evaluation: after this number, all results come from scraped series. */
 const evaluations = 3;
 const patience = 15 * 60_000;
 
@@ -70,7 +70,7 @@ function configure(folder: string, address: string): void {
   writeFileSync(`${folder}/kube-state-metrics.json`, JSON.stringify([{ targets: [address], labels: names }]));
 }
 
-/** A free port. Another program may take it before Prometheus does; then Prometheus ends and says so. */
+/** A free port. If another program takes it first, Prometheus exits with an error. */
 async function freePort(): Promise<number> {
   const server = createServer();
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -93,7 +93,7 @@ async function startPrometheus(folder: string): Promise<{ child: ChildProcess; u
   return { child, url: `http://${address}` };
 }
 
-/** Every namespace in a state other than the expected one. */
+/** All namespaces in an unexpected state. */
 async function unexpected(prometheus: Prometheus): Promise<string[]> {
   const value = async (what: string) => {
     const samples = await prometheus.at(`plainsight:namespace:${what}{window="7d", counted="all"}`, clock());
@@ -106,13 +106,13 @@ async function unexpected(prometheus: Prometheus): Promise<string[]> {
   });
 }
 
-/** How often the group that is furthest behind was evaluated. */
+/** The number of evaluations of the group that is furthest behind. */
 async function evaluated(prometheus: Prometheus): Promise<number> {
   const samples = await prometheus.at('min(count_over_time(plainsight:rules:evaluated_timestamp_seconds[1h]))', clock());
   return samples[0]?.value ?? 0;
 }
 
-/** Each choice of the variables with fixed values, so that no choice leads to a query that Prometheus refuses. */
+/** Runs the queries with each choice of the fixed-value variables, so that no choice makes an invalid query. */
 async function askEveryChoice(prometheus: Prometheus, asked: Asked): Promise<number> {
   let questions = 0;
   for (const window of choices(dashboard(), 'window')) {
@@ -139,7 +139,7 @@ try {
     }
     const end = Math.floor(clock());
     const asked: Asked = { end, start: end - 86400, step: 600, values: initialValues(dashboard()) };
-    // Until it has started, Prometheus refuses.
+    // Prometheus refuses connections until it has started.
     const problems = await evaluated(prometheus)
       .then(async (times) => (times < evaluations ? [`rules: evaluated ${times} of ${evaluations} times`] : [...(await unexpected(prometheus)), ...empty(await answers(dashboard(), prometheus, asked))]))
       .catch((error: unknown) => [String(error)]);

@@ -1,8 +1,8 @@
-/** A mesh of ten namespaces in different states: what its sidecars and kube-state-metrics show, and what was recorded before. */
+/** A mesh of ten namespaces in different states: the metrics of its sidecars and kube-state-metrics, and earlier recordings. */
 
 const day = 86400;
 
-/** What readiness must say for the window of 7 days when every caller counts. */
+/** The expected readiness for a window of 7 days, counting every caller. */
 export type State = 'ready' | 'callers in the way' | 'not proven';
 
 interface Workload {
@@ -11,7 +11,7 @@ interface Workload {
   pods: number;
   /** Pods whose sidecar has the filter. */
   reporting: number;
-  /** Days that all pods have reported. */
+  /** Days since which all pods report. */
   provenFor: number;
   ports: number[];
 }
@@ -36,7 +36,7 @@ const workloads: Workload[] = [
   workload('shop', 'checkout', 4, 38, [8080, 9000]),
 ];
 
-/** What must come out. */
+/** The expected states. */
 export const expected: Record<string, State> = {
   billing: 'callers in the way',
   catalog: 'ready',
@@ -50,7 +50,7 @@ export const expected: Record<string, State> = {
   shop: 'callers in the way',
 };
 
-/** Who calls without mutual TLS. */
+/** The callers without mutual TLS. */
 interface Caller {
   name: string;
   kind: 'Deployment' | 'CronJob' | 'Node' | 'Range' | 'Address';
@@ -80,7 +80,7 @@ const callers: Caller[] = [
   { name: 'admin/console', kind: 'Deployment', ip: '10.2.0.8', to: 'shop/checkout', port: 9000, last: 0, first: 9 * day },
 ];
 
-/** Turned away after a switch to STRICT: TLS without a mesh certificate. */
+/** Callers rejected after a switch to STRICT: TLS without a mesh certificate. */
 const turnedAway = [{ ip: '10.20.4.31', name: 'legacy-vms', to: 'mail/outbox', port: 2525 }];
 
 const slug = (name: string) => name.split('/').at(-1) ?? name;
@@ -129,7 +129,7 @@ const series = (name: string, labels: Record<string, string | number>): string =
     .map(([key, value]) => `${key}="${value}"`)
     .join(',')}}`;
 
-/** A series as a sidecar shows it: all labels in one. */
+/** A series as a sidecar exposes it: with all labels packed into one. */
 const tagged = (name: string, labels: Record<string, string | number>): string =>
   series(name, {
     tag: Object.entries(labels)
@@ -146,7 +146,7 @@ const called = (to: string, port: number) => {
 /** The pods that are scraped, as service discovery finds them. */
 export const sidecars = pods.filter(({ reports }) => reports).map(({ namespace, pod, workload }) => ({ namespace, pod, app: workload?.name ?? '' }));
 
-/** What one sidecar shows at a time. Counters grow since `start`. */
+/** The metrics of one sidecar at a time. Counters grow since `start`. */
 export function sidecar(namespace: string, pod: string, now: number, start: number): string {
   const one = pods.find((candidate) => candidate.namespace === namespace && candidate.pod === pod);
   if (one?.workload === undefined) {
@@ -182,7 +182,7 @@ export function sidecar(namespace: string, pod: string, now: number, start: numb
   return `${lines.join('\n')}\n`;
 }
 
-/** What kube-state-metrics shows. */
+/** The metrics of kube-state-metrics. */
 export function kubeStateMetrics(now: number): string {
   const lines: string[] = [];
   const add = (name: string, labels: Record<string, string>, value = 1) => lines.push(`${series(name, labels)} ${value}`);
@@ -211,8 +211,8 @@ export function kubeStateMetrics(now: number): string {
 }
 
 /**
- * What a Prometheus with the rules would have recorded until `now`, as OpenMetrics for promtool: the evidence and the
- * proof of the last hour, from which the rules continue, and a day of what the curves show.
+ * Recordings up to `now` of a Prometheus with the rules, as OpenMetrics for promtool: an hour of evidence and proof, from
+ * which the rules continue, and a day of the series for the curves.
  */
 export function recorded(now: number): string {
   const families = new Map<string, string[]>();

@@ -1,7 +1,7 @@
 /**
- * Draws the dashboard with the answers its queries got: every panel in its place, with its title and its values.
+ * Draws the dashboard with the results of its queries: every panel in its place, with its title and values.
  *
- * It is plain on purpose. It shows what Grafana would have to show, and does not pretend to be Grafana.
+ * The picture shows the content and the layout, and does not imitate Grafana's look.
  */
 import type { Answered, Asked, Cell } from './answers.js';
 import type { Dashboard, FieldConfigSource, Panel } from '@grafana/grafana-foundation-sdk/dashboard';
@@ -59,7 +59,7 @@ function drawStat({ panel, samples, queries }: Answered, box: Box, asked: Asked)
   });
 }
 
-/** The widths that are set, and the rest in proportion to what stands in each column. */
+/** The configured widths; the others in proportion to the columns' content. */
 function widths(columns: string[], texts: string[][], fixed: (number | undefined)[], room: number): number[] {
   const ink: Ink = { size: 12 };
   const wanted = columns.map((column, index) => Math.min(300, Math.max(widthOf(column, { size: 12, bold: true }), ...texts.map((row) => widthOf(row[index] ?? '', ink))) + 24));
@@ -106,7 +106,7 @@ function drawTable({ panel, columns, cells }: Answered, box: Box, asked: Asked):
   return out;
 }
 
-/** A round number at or above the greatest value: the axis ends there. */
+/** A round number at or above the max value, for the end of the axis. */
 function ceiling(value: number): number {
   if (value <= 0) {
     return 1;
@@ -127,7 +127,7 @@ function drawGraph({ panel, curves }: Answered, box: Box, asked: Asked): string[
     return {
       name,
       last: points.at(-1)?.[1],
-      // A step begins at its moment: the one at the very end has no width.
+      // A step starts at its own time, so a step at the end has no width.
       points: points.filter(([at]) => at < asked.end).map(([at, value]): [number, number, number] => {
         const base = stacked ? (below.get(at) ?? 0) : 0;
         below.set(at, base + (values.get(at) ?? 0));
@@ -194,7 +194,7 @@ function drawPanel(answered: Answered, asked: Asked): string[] {
   return [rect(outer, '#ffffff', frame, 4), text(outer.x + 10, outer.y + 20, cut(panel.title ?? '', outer.w - 16, heading), heading), ...body];
 }
 
-/** The dashboard's variables as they stand in the picture. */
+/** The dashboard's variables in the picture. */
 function chosen(dashboard: Dashboard, asked: Asked): string {
   return (dashboard.templating?.list ?? [])
     .filter(({ name }) => name in asked.values)
@@ -206,7 +206,7 @@ function chosen(dashboard: Dashboard, asked: Asked): string {
     .join('   ·   ');
 }
 
-/** The picture of a whole dashboard. `where` says what the answers came from. */
+/** The picture of a dashboard. `where` describes the source of the results. */
 export function picture(dashboard: Dashboard, all: Answered[], asked: Asked, where: string): string {
   const rows = (dashboard.panels ?? []).filter((panel) => panel.type === 'row');
   const bottom = Math.max(...(dashboard.panels ?? []).map(({ gridPos }) => (gridPos?.y ?? 0) + (gridPos?.h ?? 0)));

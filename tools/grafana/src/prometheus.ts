@@ -1,12 +1,12 @@
-/** Asks a Prometheus the way Grafana does: at one moment, or along a time range. */
+/** Queries a Prometheus like Grafana: instant and range queries. */
 
-/** One series of an answer at one moment. */
+/** One series of an instant query. */
 export interface Sample {
   labels: Record<string, string>;
   value: number;
 }
 
-/** One series along the time range: pairs of Unix seconds and value. */
+/** One series of a range query: pairs of Unix seconds and value. */
 export interface Curve {
   labels: Record<string, string>;
   points: [seconds: number, value: number][];
@@ -31,13 +31,13 @@ export class Prometheus {
     return answer.data.result;
   }
 
-  /** The answer at a moment, in Unix seconds. */
+  /** The result of an instant query, in Unix seconds. */
   async at(query: string, time: number): Promise<Sample[]> {
     const found = await this.ask<{ metric: Record<string, string>; value: [number, string] }>('query', { query, time: `${time}` });
     return found.map(({ metric, value }) => ({ labels: metric, value: Number(value[1]) }));
   }
 
-  /** The answer along a range, all in Unix seconds. */
+  /** The result of a range query, all in Unix seconds. */
   async along(query: string, start: number, end: number, step: number): Promise<Curve[]> {
     const found = await this.ask<{ metric: Record<string, string>; values: [number, string][] }>('query_range', {
       query,

@@ -1,26 +1,26 @@
-/** The queries of a dashboard: their variables put in, parsed, and the series they ask for. */
+/** The queries of a dashboard: variable substitution, parsing, and the selected series. */
 import { createRequire } from 'node:module';
 import type { Dashboard, Panel, RowPanel } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Dataquery } from '@grafana/grafana-foundation-sdk/prometheus';
 import type { LRParser } from '@lezer/lr';
 
-// The package's ES module carries a name that Node takes for CommonJS.
+// Node takes the package's ES module for CommonJS because of its name.
 const { parser } = createRequire(import.meta.url)('@prometheus-io/lezer-promql') as { parser: LRParser };
 
-/** What Grafana puts in for its own variables; any duration does for parsing. */
+/** Values of Grafana's own variables; any duration works for parsing. */
 const builtIn: Record<string, string> = { __rate_interval: '75s', __interval: '1m', __range: '86400s' };
 
-/** The panels without the rows' headings. */
+/** The panels without row headings. */
 export function panels(dashboard: Dashboard): Panel[] {
   return (dashboard.panels ?? []).filter((panel: Panel | RowPanel): panel is Panel => panel.type !== 'row');
 }
 
-/** A panel's queries; this dashboard asks nothing but Prometheus. */
+/** A panel's queries; Prometheus is the only data source of this dashboard. */
 export function targets(panel: Panel): Dataquery[] {
   return (panel.targets ?? []) as Dataquery[];
 }
 
-/** The query as Grafana sends it: `$name`, `${name}` and `${name:text}` replaced; what `values` does not know stays. */
+/** The query as Grafana sends it: replaces `$name`, `${name}` and `${name:text}`; unknown variables are kept. */
 export function interpolate(expr: string, values: Record<string, string>): string {
   return expr.replace(/\$(\w+)|\$\{(\w+(?::text)?)\}/g, (whole, ...names: (string | undefined)[]) => {
     const name = names[0] ?? names[1] ?? '';
@@ -28,7 +28,7 @@ export function interpolate(expr: string, values: Record<string, string>): strin
   });
 }
 
-/** Each choice of a variable with fixed values: `name` is its value, `name:text` its text. */
+/** The choices of a fixed-value variable: `name` is the value, `name:text` the text. */
 export function choices(dashboard: Dashboard, variable: string): Record<string, string>[] {
   const options = dashboard.templating?.list?.find(({ name }) => name === variable)?.options ?? [];
   return options.map(({ text, value }) => ({ [variable]: `${value}`, [`${variable}:text`]: `${text}` }));
@@ -48,7 +48,7 @@ export function initialValues(dashboard: Dashboard): Record<string, string> {
   return values;
 }
 
-/** The first place where a text stops being PromQL, or nothing. */
+/** The position of the first PromQL syntax error, if any. */
 export function syntaxError(expr: string): string | undefined {
   let found: string | undefined;
   parser.parse(expr).iterate({

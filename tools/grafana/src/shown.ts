@@ -1,7 +1,7 @@
 /** How a value reads: unit, value mapping and threshold colour, as Grafana has them, for the units this dashboard uses. */
 import type { FieldConfig, FieldConfigSource } from '@grafana/grafana-foundation-sdk/dashboard';
 
-/** What a reader sees of one value; `color` is one of Grafana's names. */
+/** A formatted value; `color` is one of Grafana's names. */
 export interface Shown {
   text: string;
   color: string | undefined;

@@ -1,4 +1,4 @@
-/** The few SVG shapes the picture is made of. It knows nothing of dashboards. */
+/** The SVG shapes of the picture, independent of dashboards. */
 
 /** A place and a size in pixels. */
 export interface Box {
@@ -8,7 +8,7 @@ export interface Box {
   h: number;
 }
 
-/** How a text is set. */
+/** The style of a text. */
 export interface Ink {
   size: number;
   color?: string;
@@ -16,7 +16,7 @@ export interface Ink {
   anchor?: 'start' | 'middle' | 'end';
 }
 
-/** A font that most machines have; its letters are about this wide at size 1, so that a text can be cut to fit. */
+/** A common font, and the approximate width of its letters at size 1, to cut texts to fit. */
 const font = 'DejaVu Sans, Verdana, Segoe UI, Helvetica, Arial, sans-serif';
 const letter = { plain: 0.6, bold: 0.68 };
 
@@ -27,18 +27,18 @@ export function escaped(text: string): string {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;').replace(/"/g, '&quot;');
 }
 
-/** How wide a text will be, roughly, in pixels. */
+/** The approximate width of a text in pixels. */
 export function widthOf(text: string, ink: Ink): number {
   return text.length * ink.size * (ink.bold === true ? letter.bold : letter.plain);
 }
 
-/** A text cut to a width, with an ellipsis where something is missing. */
+/** A text cut to a width, with an ellipsis if cut. */
 export function cut(text: string, width: number, ink: Ink): string {
   const room = Math.floor(width / (ink.size * (ink.bold === true ? letter.bold : letter.plain)));
   return text.length <= room ? text : `${text.slice(0, Math.max(1, room - 1)).trimEnd()}…`;
 }
 
-/** One line of text, standing on the base line at `y`. */
+/** One line of text, with its baseline at `y`. */
 export function text(x: number, y: number, what: string, ink: Ink): string {
   const weight = ink.bold === true ? ' font-weight="bold"' : '';
   const anchor = ink.anchor === undefined || ink.anchor === 'start' ? '' : ` text-anchor="${ink.anchor}"`;
@@ -76,7 +76,7 @@ export function path(points: [number, number][], stroke: string, fill = 'none'):
   return `<path d="${d}" fill="${fill}" stroke="${stroke}" stroke-width="1.5" stroke-linejoin="round"/>`;
 }
 
-/** The whole document. `title` is what a screen reader says. */
+/** The whole document. `title` is for screen readers. */
 export function document(width: number, height: number, title: string, body: string[]): string {
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${height}" viewBox="0 0 ${width} ${height}" font-family="${font}" role="img">`,

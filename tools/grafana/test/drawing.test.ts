@@ -1,4 +1,4 @@
-/** The picture is honest only if it joins, names and formats as Grafana does, and shows nothing that no query answered. */
+/** The picture joins, names and formats like Grafana, and shows only query results. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
@@ -39,7 +39,7 @@ test('an absent label and an empty one are the same', () => {
   assert.equal(joined[0]?.get('Value #B'), 2);
 });
 
-test('units read as in Grafana', () => {
+test('units are formatted as in Grafana', () => {
   const now = 1_000_000;
   assert.equal(inUnit(0.8, 'percentunit', now), '80%');
   assert.equal(inUnit(90, 's', now), '1.5 min');
@@ -67,7 +67,7 @@ test('a legend without its label leaves no gap', () => {
   assert.equal(legend('{{cluster}} {{namespace}}', { namespace: 'shop' }), 'shop');
 });
 
-test('a long text is cut with an ellipsis and a short one is left alone', () => {
+test('a long text is cut with an ellipsis and a short one is unchanged', () => {
   assert.equal(cut('abcdefghij', 60, { size: 12 }), 'abcdefg…');
   assert.equal(cut('abc', 60, { size: 12 }), 'abc');
 });
@@ -76,11 +76,11 @@ test('text from outside cannot become markup', () => {
   assert.equal(escaped('<a href="x">&'), '&lt;a href=&quot;x&quot;&gt;&amp;');
 });
 
-test('variables are put in by value and by text, and an unknown one stays to be seen', () => {
+test('variables are replaced by value and by text, and unknown ones are kept', () => {
   assert.equal(interpolate('$a ${a} ${a:text} $b [$__range]', { a: '3600', 'a:text': '1h' }), '3600 3600 1h $b [86400s]');
 });
 
-test('the series of a query are found, and functions and labels are not taken for them', () => {
+test('the series of a query are found, and functions and labels are not mistaken for series', () => {
   assert.deepEqual(selectorsOf('sum by (a) (rate(x:y{b="c"}[5m])) / on (d) z'), [
     { name: 'x:y', matchers: '{b="c"}' },
     { name: 'z', matchers: '' },
@@ -121,7 +121,7 @@ test('a Prometheus without an answer gives every panel its empty state and no va
   }
 });
 
-test('what is missing is named in words, with nothing proven and no zero for the coverage', async () => {
+test('problems of the setup are shown in words, with nothing proven and no zero for the coverage', async () => {
   const { server, prometheus } = await serving((query) =>
     query.includes('setup:problem') ? [{ metric: { problem: 'kube_state_metrics_missing' }, value: [0, '37'] }] : [],
   );
@@ -136,7 +136,7 @@ test('what is missing is named in words, with nothing proven and no zero for the
   }
 });
 
-test('an answer stands in its panel under the column of its query', async () => {
+test('a result is shown in its panel in the column of its query', async () => {
   const labels = { caller: 'billing/<cron>', destination_workload_namespace: 'shop', destination_port: '8080', peer: 'plaintext' };
   const { server, prometheus } = await serving((query, path) =>
     path.endsWith('/query') && query.includes('"inject-a-sidecar"')

@@ -1,4 +1,4 @@
-/** Broken dashboards must be refused, each for its own fault: a lint that lets one pass is no lint. */
+/** Broken dashboards must be rejected, each for its own fault. */
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
@@ -26,7 +26,7 @@ function rewrite(one: Dashboard, title: string, from: string | RegExp, to: strin
   target.expr = changed;
 }
 
-test('the dashboard as it is has no problem', () => {
+test('the committed dashboard has no problems', () => {
   assert.deepEqual(problems(dashboard(), rules, runbook), []);
   assert.ok(panels(dashboard()).flatMap(targets).length > 30);
 });
@@ -53,11 +53,11 @@ for (const [claim, change, what] of faults) {
   });
 }
 
-test('a runbook without the heading that callers are sent to is refused', () => {
+test('a runbook without a linked heading is rejected', () => {
   assert.match(problems(dashboard(), rules, runbook.replace('# Move the probe', '# Move probes')).join('\n'), /no such heading: move-the-probe/);
 });
 
-test('a problem of the setup without words is refused', () => {
+test('a problem of the setup without a text is rejected', () => {
   assert.match(problems(dashboard(), rules.replace('problem: honor_labels_missing', 'problem: honor_labels_absent'), runbook).join('\n'), /no words for it/);
 });
 

@@ -1,5 +1,5 @@
-//! The SDK's HTTP filter that does nothing: what any Wasm filter written on the SDK costs before its first line.
-//! All callbacks of the SDK stay exported, as they do in every module that is built the usual way.
+//! An empty HTTP filter on the SDK: the fixed cost of any Wasm filter written with the SDK. All callbacks of the SDK are
+//! exported, as in any module built the usual way.
 
 use proxy_wasm::traits::{Context, HttpContext, RootContext};
 use proxy_wasm::types::ContextType;
@@ -8,7 +8,7 @@ proxy_wasm::main! {{
     proxy_wasm::set_root_context(|_| Box::new(Empty));
 }}
 
-/// The root of the plugin and each of its streams: every callback is the SDK's default.
+/// The plugin's root context and its streams: every callback is the SDK's default.
 struct Empty;
 
 impl Context for Empty {}

@@ -1,5 +1,4 @@
-//! An HTTP/1.1 keep-alive client: connections from chosen source addresses, with a client certificate if wanted.
-//! wrk can do neither.
+//! An HTTP/1.1 keep-alive client that supports source addresses and client certificates, unlike wrk.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -12,21 +11,21 @@ use tokio::task::JoinSet;
 
 use crate::load::{Budget, Limit, spend};
 
-/// The User-Agent of every load, used by no prober or scraper.
+/// The User-Agent of every load, unlike that of any prober or scraper.
 pub const USER_AGENT: &str = "plainsight-bench";
 
-/// The address that loads come from unless they need several callers.
+/// The source address of loads that do not need several callers.
 pub const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
-/// Connections that are opened at the same time: fewer than any listener's backlog.
+/// Connections opened concurrently: fewer than any listener's backlog.
 const OPENING: usize = 64;
 
-/// What both plain and TLS streams can do.
+/// A plain or TLS stream.
 pub trait Duplex: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Duplex for S {}
 
-/// Where to connect to, and how.
+/// A listener, and how to connect to it.
 #[derive(Clone)]
 pub struct Target {
     /// The listener.
@@ -65,7 +64,7 @@ pub fn caller(n: u16) -> IpAddr {
     IpAddr::V4(Ipv4Addr::new(127, 1, high, low))
 }
 
-/// Open connections to one target, each of which has been answered once.
+/// Open connections to one target, each with one request served.
 pub struct Clients {
     open: Vec<Client>,
 }
@@ -89,7 +88,7 @@ impl Clients {
         Ok(Self { open })
     }
 
-    /// Sends requests on all connections, one at a time on each, and gives the number of those served.
+    /// Sends requests on all connections, one at a time on each, and returns the number served.
     ///
     /// # Errors
     /// A request fails or is not answered with 200.
@@ -138,7 +137,7 @@ impl Client {
     /// One request and its whole response.
     async fn exchange(&mut self) -> Result<()> {
         self.stream.write_all(&self.request).await?;
-        // The TLS layer may hold records back until a flush.
+        // The TLS layer may buffer records until a flush.
         self.stream.flush().await?;
         self.received.clear();
         let mut left = loop {
@@ -164,7 +163,7 @@ impl Client {
     }
 }
 
-/// The bytes of the body that are still to come, `None` while the head is not complete.
+/// The number of body bytes still missing, `None` while the head is incomplete.
 fn body_left(received: &[u8]) -> Result<Option<usize>> {
     let mut headers = [httparse::EMPTY_HEADER; 32];
     let mut response = httparse::Response::new(&mut headers);
@@ -201,13 +200,13 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_other_than_200_is_no_served_request() {
+    fn a_status_other_than_200_is_not_a_served_request() {
         let refused = body_left(b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\n\r\n");
         assert!(refused.unwrap_err().to_string().contains("503"));
     }
 
     #[test]
-    fn callers_have_addresses_of_their_own() {
+    fn callers_have_distinct_addresses() {
         let callers: std::collections::BTreeSet<IpAddr> = (1..=1_000).map(caller).collect();
         assert_eq!(callers.len(), 1_000);
         assert!(callers.iter().all(IpAddr::is_loopback));

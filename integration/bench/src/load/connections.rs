@@ -1,4 +1,4 @@
-//! New connections: each is opened, asked once and closed by the client.
+//! New connections: the client opens each, sends one request and closes it.
 
 use anyhow::Result;
 
@@ -6,7 +6,7 @@ use crate::bootstrap::DIRECT;
 use crate::load::client::{Client, LOCALHOST, Target};
 use crate::load::{Limit, spend};
 
-/// Opens connections, `at_once` of them at the same time, and gives the number of those that were answered.
+/// Opens connections, `at_once` of them concurrently, and returns the number that were answered.
 ///
 /// # Errors
 /// A connection, a handshake or a request fails.

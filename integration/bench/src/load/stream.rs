@@ -33,7 +33,7 @@ impl Streams {
         Ok(Self { open })
     }
 
-    /// Sends chunks and gives the number of bytes, once the sink has swallowed them all.
+    /// Sends chunks and returns the number of bytes, once the sink has received them all.
     ///
     /// # Errors
     /// A connection fails, or bytes do not arrive.
@@ -57,7 +57,7 @@ impl Streams {
         let started = Instant::now();
         loop {
             let arrived = swallowed.load(Ordering::Relaxed) - before;
-            // The streams' first bytes may have been on their way still.
+            // The streams' first bytes may still have been in flight.
             if arrived >= sent {
                 ensure!(
                     arrived <= sent + first_bytes,
@@ -73,7 +73,7 @@ impl Streams {
         }
     }
 
-    /// Reads what the source pours and gives the number of bytes.
+    /// Reads from the source and returns the number of bytes.
     ///
     /// # Errors
     /// A connection fails or ends.

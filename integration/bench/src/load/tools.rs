@@ -9,14 +9,14 @@ use tokio::process::Command;
 use crate::bootstrap::DIRECT;
 use crate::load::client::USER_AGENT;
 
-/// Runs wrk for this time, in whole seconds, and gives the number of requests served.
+/// Runs wrk for this time, in whole seconds, and returns the number of requests served.
 ///
 /// # Errors
 /// wrk is missing (Debian's `wrk`), fails, or counts an error or a status other than 2xx and 3xx.
 pub async fn wrk(address: SocketAddr, connections: usize, time: Duration) -> Result<u64> {
     let output = run(Command::new("wrk").args([
         "--threads=1",
-        // wrk calls an answer after two seconds an error; on a busy machine it is only late.
+        // By default wrk reports answers after two seconds as errors, which happens on a busy machine.
         "--timeout=60s",
         &format!("--connections={connections}"),
         &format!("--duration={}s", time.as_secs()),
@@ -39,7 +39,7 @@ fn wrk_requests(output: &str) -> Result<u64> {
         .with_context(|| format!("wrk: expected a line 'N requests in T', got {output}"))
 }
 
-/// Runs h2load for this number of HTTP/2 requests without TLS and gives the number of those served.
+/// Runs h2load for this number of HTTP/2 requests without TLS and returns the number served.
 ///
 /// # Errors
 /// h2load is missing (Debian's `nghttp2-client`), fails, or not every request is answered with 2xx.
@@ -88,13 +88,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wrks_summary_gives_the_requests_it_saw_answered() {
+    fn the_served_requests_are_read_from_the_summary_of_wrk() {
         let summary = "Running 1s test\n  1 threads and 16 connections\n  44812 requests in 1.00s, 5.9MB read\n";
         assert_eq!(wrk_requests(summary).unwrap(), 44_812);
     }
 
     #[test]
-    fn a_wrk_run_with_errors_is_no_measurement() {
+    fn a_wrk_run_with_errors_is_rejected() {
         let refused = "  7 requests in 1.00s, 1MB read\n  Non-2xx or 3xx responses: 7\n";
         assert!(wrk_requests(refused).is_err());
         let reset = "  7 requests in 1.00s, 1MB read\n  Socket errors: connect 0, read 3\n";
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn h2loads_summary_gives_the_requests_answered_with_2xx() {
+    fn the_requests_answered_with_2xx_are_read_from_the_summary_of_h2load() {
         let summary = "requests: 9 total, 9 started, 9 done, 8 succeeded, 1 failed\nstatus codes: 8 2xx, 0 3xx, 0 4xx, 1 5xx\n";
         assert_eq!(h2load_served(summary).unwrap(), 8);
         assert!(h2load_served("could not connect").is_err());

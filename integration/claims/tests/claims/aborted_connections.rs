@@ -1,4 +1,4 @@
-//! A mutual TLS peer that leaves, at any moment, is reported as nothing else.
+//! A mutual TLS peer that disconnects at any point is never reported as anything else.
 
 use plainsight_harness::callers::{Caller, CallerProtocol, Tls, TlsVersion};
 use plainsight_harness::envoy::Envoy;
@@ -25,7 +25,7 @@ fn leave(stream: TcpStream, with_reset: bool) {
 async fn leave_at_every_moment(caller: &Caller, tls: &Tls, port: &Port) {
     for with_reset in [false, true] {
         let connect = async || caller.tcp(port.address()).await.unwrap();
-        // Before a byte.
+        // Before any byte.
         leave(connect().await, with_reset);
 
         // Within the ClientHello.
@@ -82,7 +82,7 @@ fn assert_only_mutual_tls(scene: &Scene, scrape: &Scrape) {
 }
 
 #[tokio::test]
-async fn a_mutual_tls_peer_that_leaves_at_any_moment_is_reported_as_nothing_else() {
+async fn a_mutual_tls_peer_that_disconnects_at_any_point_is_never_reported_as_anything_else() {
     let scene = Scene::start(json!({})).await;
     let caller = Caller::bytes("127.0.0.2");
     for port in [&scene.http, &scene.tcp, &scene.auto] {
@@ -92,8 +92,8 @@ async fn a_mutual_tls_peer_that_leaves_at_any_moment_is_reported_as_nothing_else
                 leave_at_every_moment(&caller, &tls, port).await;
             }
         }
-        // A whole call to each port: what follows shows that the aborted connections left no trace, and that all of
-        // them have been accepted, because the backlog is served in order.
+        // A complete call to each port. Once it is counted, all aborted connections have been accepted too, because the
+        // backlog is served in order.
         caller_of(port, &scene).call(port.address()).await.unwrap();
     }
     let scrape = scene.settled().await;
@@ -114,7 +114,7 @@ fn caller_of(port: &Port, scene: &Scene) -> Caller {
     caller.over_mesh(scene.client())
 }
 
-/// A real client sidecar carries its application's reset on to the server, before or after the handshake.
+/// A real client sidecar forwards its application's reset to the server, before or after the handshake.
 #[tokio::test]
 async fn a_client_sidecar_whose_application_resets_a_silent_connection_is_not_reported() {
     let scene = Scene::start(json!({})).await;
@@ -149,11 +149,11 @@ async fn a_half_closed_connection_is_counted_once_and_ends() {
         .await
         .unwrap();
     in_time("half-closed", async {
-        // Five bytes at least: the TLS inspector waits for the header of a record before it lets anything pass.
+        // At least five bytes: the TLS inspector waits for a complete record header.
         stream.write_all(b"ping\n").await?;
         let mut answer = [0; 5];
         stream.read_exact(&mut answer).await?;
-        // Not before the answer: the inspectors drop a connection that ends during their inspection.
+        // Only after the answer: the inspectors drop a connection that ends during inspection.
         stream.shutdown().await?;
         anyhow::ensure!(stream.read(&mut answer).await? == 0, "{answer:?}");
         Ok(())

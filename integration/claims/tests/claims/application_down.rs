@@ -1,6 +1,6 @@
 //! Connections that Envoy itself closes before any byte reaches the filter: `tcp_proxy` reads nothing until its
-//! upstream is connected, and rate and connection limits close at once. A mutual TLS peer is in the middle of its
-//! handshake then, and must not be reported. A plaintext caller is counted: STRICT would have rejected it.
+//! upstream is connected, and rate and connection limits close immediately. A mutual TLS peer is still in its
+//! handshake then and must not be reported. A plaintext caller is counted, because STRICT would have rejected it.
 
 use plainsight_harness::app::App;
 use plainsight_harness::callers::{Caller, CallerProtocol, Tls, TlsVersion};
@@ -55,7 +55,7 @@ async fn a_mutual_tls_peer_is_not_reported_while_the_application_is_down() {
         for version in [TlsVersion::V1_2, TlsVersion::V1_3] {
             slow_mutual_tls(&scene, "127.0.0.2", &port, version).await;
         }
-        // A fast one may end its handshake first; it fails all the same.
+        // A fast peer may complete its handshake first; its call fails too.
         let caller = Caller::bytes("127.0.0.2").over_mesh(scene.client());
         caller.call(port.address()).await.unwrap_err();
     }
@@ -98,7 +98,7 @@ async fn plaintext_and_passthrough_callers_are_counted_while_the_application_is_
 }
 
 #[tokio::test]
-async fn mutual_tls_peers_of_an_outage_take_no_place_of_a_plaintext_caller() {
+async fn mutual_tls_peers_in_an_outage_do_not_use_up_the_names_of_plaintext_callers() {
     let (scene, port, _reserved) = outage(json!({"maxCallers": 20})).await;
     for peer in 1..=60 {
         let source = format!("127.0.3.{peer}");
@@ -146,7 +146,7 @@ async fn a_mutual_tls_peer_whose_listener_drains_during_its_handshake_is_not_rep
     assert_eq!(on(&scene.settled().await, &scene.tcp.label()), [""; 0]);
 }
 
-/// Filters behind the plugins that close connections at once. Each lets one pass.
+/// Filters behind the plugins that close connections immediately. Each admits one connection.
 fn limits() -> [(&'static str, Value); 2] {
     [
         (
@@ -189,7 +189,7 @@ async fn over_a_rate_or_connection_limit_a_plaintext_caller_is_counted_and_a_mut
             })
             .await
         };
-        // One connection of each filter chain passes and stays open, which is all that either limit allows.
+        // One connection of each filter chain is admitted and stays open, which exhausts either limit.
         let mut open = Vec::new();
         let plain = Caller::bytes("127.0.0.2");
         for caller in [plain.clone(), plain.over_mesh(scene.client())] {

@@ -1,4 +1,4 @@
-//! Envoy numbers its connections from 0: 0 is a valid id.
+//! Envoy numbers connections from 0, so 0 is a valid id.
 
 use plainsight_harness::app::App;
 use plainsight_harness::callers::Caller;

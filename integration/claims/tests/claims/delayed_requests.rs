@@ -1,4 +1,4 @@
-//! An asynchronous filter ahead: when a request continues, the latest bytes are another connection's.
+//! An asynchronous filter ahead of the plugin: when a request continues, another connection received data last.
 
 use plainsight_harness::app::App;
 use plainsight_harness::callers::Caller;
@@ -34,7 +34,7 @@ impl Configuration for Delaying {
 }
 
 #[tokio::test]
-async fn delayed_requests_are_reported_as_their_own_callers() {
+async fn delayed_requests_are_attributed_to_their_own_callers() {
     let app = App::start().await.unwrap();
     let port = Port::declared(Protocol::Http, app.address()).unwrap();
     let sidecar = Sidecar::new(Mode::Permissive, vec![port.clone()])

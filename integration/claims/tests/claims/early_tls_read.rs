@@ -1,4 +1,4 @@
-//! Trap: reading TLS facts before the handshake caches an empty certificate and breaks RBAC behind the filter
+//! Reading TLS properties before the handshake would cache an empty certificate and break RBAC behind the filter
 //! (<https://github.com/envoyproxy/envoy/issues/40179>).
 
 use plainsight_harness::callers::Caller;

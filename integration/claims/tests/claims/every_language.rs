@@ -1,4 +1,4 @@
-//! The harness itself: without any plugin, callers of every protocol are served through a real Envoy.
+//! Tests the harness itself: without plugins, callers of every protocol are served through a real Envoy.
 
 use plainsight_harness::app::App;
 use plainsight_harness::callers::{Caller, Tls, TlsVersion};

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::scene::{CONNECTIONS, HEADER, LAST_SEEN, REQUESTS, Scene, mesh_client, plaintext_from};
 
 #[tokio::test]
-async fn a_plain_request_and_a_mutual_tls_request_are_one_line_each_under_the_stock_tags() {
+async fn a_plaintext_and_a_mutual_tls_request_are_one_line_each_with_the_stock_tags() {
     let scene = Scene::start(json!({})).await;
     let port = scene.http.label();
     for _ in 0..3 {
@@ -37,7 +37,7 @@ async fn a_plain_request_and_a_mutual_tls_request_are_one_line_each_under_the_st
     let mut lines: Vec<_> = text
         .lines()
         .filter(|line| line.starts_with("plainsight_"))
-        // The time is checked below. The attributes whose errors are counted are listed in the filter.
+        // Last-seen times have their own test. The set of attributes is defined in the filter.
         .filter(|line| !line.starts_with(LAST_SEEN) && !is_zero_errors(line))
         .collect();
     lines.sort_unstable();
@@ -61,7 +61,7 @@ async fn a_plain_request_and_a_mutual_tls_request_are_one_line_each_under_the_st
     );
 }
 
-/// A counter of attribute errors that counts none.
+/// Whether the line is an attribute error counter at 0.
 fn is_zero_errors(line: &str) -> bool {
     line.starts_with("plainsight_attribute_errors_total{tag=\"attribute=")
         && line.ends_with("\"} 0")
@@ -100,7 +100,7 @@ async fn the_last_seen_time_is_now_for_a_connected_caller_and_absent_for_a_mutua
 }
 
 #[tokio::test]
-async fn an_idle_connection_that_stays_open_is_seen_again_on_the_timer() {
+async fn the_timer_refreshes_the_last_seen_time_of_an_idle_open_connection() {
     let scene = Scene::start(json!({})).await;
     let mut connection = Caller::bytes("127.0.0.2")
         .connect(scene.tcp.address())
@@ -124,9 +124,9 @@ async fn an_idle_connection_that_stays_open_is_seen_again_on_the_timer() {
         .unwrap();
 }
 
-/// A caller that has closed is not seen again: what the timer refreshes are open connections.
+/// The timer refreshes open connections only.
 #[tokio::test]
-async fn a_closed_connection_is_not_seen_again() {
+async fn the_last_seen_time_of_a_closed_connection_is_not_refreshed() {
     let scene = Scene::start(json!({})).await;
     let call = Caller::bytes("127.0.0.2");
     call.call(scene.tcp.address()).await.unwrap();
@@ -137,7 +137,7 @@ async fn a_closed_connection_is_not_seen_again() {
         .await
         .unwrap();
     open.exchange("/").await.unwrap();
-    // The first run of the timer may still carry what happened since the one before.
+    // The first run of the timer may still include activity since the previous one.
     let mut scrapes = vec![scene.envoy.scrape().await.unwrap()];
     for _ in 0..2 {
         let last = scrapes.last().unwrap();

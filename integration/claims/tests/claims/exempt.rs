@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use crate::scene::{CONFIG_ERRORS, CONNECTIONS, HEADER, Scene, mesh_client, plaintext_from};
 
-/// A sidecar of the workload `orders` in the namespace `legacy` with two automatic ports. The configuration is made
-/// from the number of the first.
+/// A sidecar of the workload `orders` in the namespace `legacy` with two automatic ports. `configuration` gets the number
+/// of the first.
 async fn two_ports(configuration: impl FnOnce(u16) -> Value) -> (Envoy, Sidecar, App, [Port; 2]) {
     let app = App::start().await.unwrap();
     let ports = [(); 2].map(|()| Port::declared(Protocol::Auto, app.address()).unwrap());
@@ -83,7 +83,7 @@ async fn callers_of_an_exempt_port_are_exempt_and_mutual_tls_stays_allowed() {
 }
 
 #[tokio::test]
-async fn namespace_and_workload_narrow_an_exemption() {
+async fn an_exemption_can_be_limited_to_a_namespace_and_a_workload() {
     let scopes = [
         (json!({}), "exempt"),
         (json!({"namespace": "legacy"}), "exempt"),

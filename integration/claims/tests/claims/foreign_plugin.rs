@@ -38,7 +38,7 @@ const FOREIGN: &str = r#"(module
   (func (export "proxy_on_delete") (param i32)))"#;
 
 #[tokio::test]
-async fn a_foreign_plugin_and_ours_both_work() {
+async fn plainsight_and_a_foreign_plugin_both_work() {
     let folder = tempfile::tempdir().unwrap();
     let module: PathBuf = folder.path().join("foreign.wasm");
     std::fs::write(&module, wat::parse_str(FOREIGN).unwrap()).unwrap();
@@ -78,7 +78,7 @@ async fn a_foreign_plugin_and_ours_both_work() {
 }
 
 #[tokio::test]
-async fn plugins_with_other_settings_on_other_ports_share_the_vm_and_keep_their_settings() {
+async fn plugins_with_different_settings_on_different_ports_share_the_vm_and_keep_their_settings() {
     let scene = Scene::with(|sidecar| {
         *sidecar = sidecar
             .clone()
@@ -119,7 +119,7 @@ async fn plugins_with_other_settings_on_other_ports_share_the_vm_and_keep_their_
 /// An installation error, such as one plugin for the mesh and another for the namespace: both count, with the same
 /// verdict.
 #[tokio::test]
-async fn installed_twice_it_counts_twice_with_the_same_verdict() {
+async fn plainsight_installed_twice_counts_twice_with_the_same_verdict() {
     let scene = Scene::with(|sidecar| {
         let once = sidecar.clone().with_plainsight(json!({})).unwrap();
         *sidecar = once.with_plainsight(json!({})).unwrap();

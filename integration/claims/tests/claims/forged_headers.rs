@@ -42,7 +42,7 @@ async fn a_plain_caller_stays_plaintext_at_its_own_address() {
         assert_eq!(
             reply.header_seen_by_app("x-forwarded-for"),
             ["9.9.9.9"],
-            "other headers are left alone"
+            "other headers are unchanged"
         );
     }
     let scrape = scene
@@ -59,7 +59,7 @@ async fn a_plain_caller_stays_plaintext_at_its_own_address() {
         "{:#?}",
         scrape.plainsight()
     );
-    // The forged names are nowhere in the metrics.
+    // No forged name is in the metrics.
     let metrics = scrape.plainsight().join("\n");
     for forged in ["9.9.9.9", "web", "spiffe"] {
         assert!(!metrics.contains(forged), "{forged}: {metrics}");

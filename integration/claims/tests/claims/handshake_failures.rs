@@ -1,5 +1,5 @@
-//! Handshakes that failed because of a certificate, by far the most useful of all failures: none sent, or one of a
-//! foreign authority. Envoy 1.36 has no reason left when the connection closes, so the metric stays 0 there.
+//! Handshakes that failed because of the client's certificate: none sent, or one of a foreign authority. Envoy 1.36 no
+//! longer has the failure reason when the connection closes, so the metric stays 0 there.
 
 use plainsight_harness::callers::{Caller, CallerProtocol, Tls, TlsVersion};
 use plainsight_harness::pki::{Authority, Mesh};
@@ -61,7 +61,7 @@ async fn a_missing_and_a_foreign_certificate_count_as_handshake_failures_and_not
 }
 
 #[tokio::test]
-async fn failed_handshakes_and_plaintext_callers_have_a_cap_of_their_own_each() {
+async fn failed_handshakes_and_plaintext_callers_have_separate_caps() {
     let scene = Scene::start(json!({"maxCallers": 5})).await;
     for peer in 1..=8 {
         let source = format!("127.0.3.{peer}");

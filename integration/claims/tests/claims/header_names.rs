@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::scene::{CONFIG_ERRORS, HEADER, Scene, plaintext_from};
 
 #[tokio::test]
-async fn a_request_header_that_belongs_to_somebody_else_is_rejected_and_left_alone() {
+async fn a_reserved_request_header_is_rejected_and_not_touched() {
     for name in [
         "authorization",
         "cookie",
@@ -25,7 +25,7 @@ async fn a_request_header_that_belongs_to_somebody_else_is_rejected_and_left_alo
     ] {
         let scene = Scene::start(json!({"requestHeader": name})).await;
         let mut caller = Caller::http1("127.0.0.2").with_header(HEADER, "forged");
-        // Not those that the client's library or Envoy sets, changes or removes by itself.
+        // Except headers that the client's library or Envoy sets, changes or removes itself.
         let is_sent = ![
             "content-type",
             "expect",
@@ -61,7 +61,7 @@ async fn a_request_header_that_belongs_to_somebody_else_is_rejected_and_left_alo
 }
 
 #[tokio::test]
-async fn a_response_header_that_belongs_to_somebody_else_is_rejected_and_left_alone() {
+async fn a_reserved_response_header_is_rejected_and_not_touched() {
     for name in [
         "set-cookie",
         "location",

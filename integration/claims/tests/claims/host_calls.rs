@@ -1,5 +1,5 @@
 //! Host calls of a warm request, counted in a real Envoy's trace log. `wasm-host/tests/gates.rs` counts the same
-//! without noise. Here it shows that a real Envoy keeps what warm requests are looked up by.
+//! without noise; this test shows that a real Envoy keeps the connection's mark that warm requests depend on.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::scene::Scene;
 
 const REQUESTS: usize = 10;
 
-/// The timer may run at any time, so its calls are left out.
+/// Calls of the timer, which may run at any time; not counted.
 const TIMER_CALLS: [&str; 4] = [
     "proxy_on_tick",
     "proxy_get_current_time_nanoseconds",
@@ -20,7 +20,7 @@ const TIMER_CALLS: [&str; 4] = [
     "proxy_increment_metric",
 ];
 
-/// The number of entries of each callback and of calls of each host function, from Envoy's trace:
+/// The number of entries into each callback and of calls to each host function, from Envoy's trace log:
 /// <https://github.com/proxy-wasm/proxy-wasm-cpp-host/blob/main/src/v8/v8.cc>, `[host->vm]` and `[vm->host]`.
 fn counts(envoy: &Envoy) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();

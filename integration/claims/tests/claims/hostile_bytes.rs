@@ -1,4 +1,5 @@
-//! Header bytes that are not text, and bytes that are not HTTP: served or rejected by Envoy, counted, no VM lost.
+//! Header bytes that are not text, and bytes that are not HTTP: Envoy serves or rejects them, they are counted, and no VM
+//! dies.
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::in_time;
@@ -75,7 +76,7 @@ async fn noise_on_an_http_port_is_counted_as_a_plaintext_connection_without_requ
         .await
         .unwrap();
     let mut answer = Vec::new();
-    // 400 or a reset, as Envoy likes.
+    // Either a 400 or a reset.
     let _ = in_time("the end", async {
         Ok(stream.read_to_end(&mut answer).await)
     })

@@ -1,11 +1,11 @@
-//! Values that Istio's stock regexes match, or that hold label separators, arrive whole and in their own label.
+//! Values that match Istio's stock regexes or contain label separators arrive intact and in their own label.
 
 use plainsight_harness::callers::Caller;
 use serde_json::json;
 
 use crate::scene::{CONNECTIONS, Scene};
 
-/// SPIFFE ids that an authority may sign, and how they are shown.
+/// SPIFFE ids that an authority may sign, and their label values.
 const PRINCIPALS: [(&str, &str); 4] = [
     (
         "spiffe://cache.example.com/ns/a/sa/b",
@@ -25,14 +25,14 @@ const PRINCIPALS: [(&str, &str); 4] = [
     ),
 ];
 
-/// A name that an operator may configure, and how it is shown.
+/// A name that an operator may configure, and its label value.
 const NAME: (&str, &str) = (
     "old, \"cache.vms\" = component.x; caf\u{e9}",
     "old%2C %22cache%2Evms%22 %3D component%2Ex%3B caf%C3%A9",
 );
 
 #[tokio::test]
-async fn hostile_values_arrive_whole_in_their_own_label() {
+async fn hostile_values_arrive_intact_in_their_own_label() {
     let configuration =
         json!({"principals": true, "callers": [{"cidr": "127.0.0.2/32", "name": NAME.0}]});
     let scene = Scene::with(|sidecar| {
@@ -73,7 +73,7 @@ async fn hostile_values_arrive_whole_in_their_own_label() {
         .filter(|line| line.starts_with(CONNECTIONS))
         .collect();
     assert_eq!(lines, expected);
-    // Nothing of a value has become a label of another metric.
+    // No part of a value became a label of another metric.
     for sample in &scrape.samples {
         let leaked = [
             "cache",

@@ -1,4 +1,4 @@
-//! One claim per file, each against a real Envoy with the real module. One binary, so that it links once.
+//! One claim per file, each tested on a real Envoy with the real module. A single binary links once.
 
 mod aborted_connections;
 mod application_down;

@@ -1,4 +1,4 @@
-//! More root contexts than any reasonable sidecar has, all in one VM: each works as if it were alone.
+//! More root contexts in one VM than any realistic sidecar has: each works as if it were alone.
 
 use plainsight_harness::app::App;
 use plainsight_harness::callers::Caller;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::scene::{ATTRIBUTE_ERRORS, CONNECTIONS, HEADER, LAST_SEEN, REQUESTS, plaintext_from};
 
-/// Gives the plugins of each listener a root id, and so a root context, of their own.
+/// Gives the plugins of each listener their own root id, and so their own root context.
 struct OwnRootIds(Sidecar);
 
 impl Configuration for OwnRootIds {

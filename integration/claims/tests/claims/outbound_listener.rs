@@ -27,7 +27,7 @@ impl Configuration for FirstInbound {
 }
 
 #[tokio::test]
-async fn nothing_is_counted_and_no_header_is_touched_and_inbound_listeners_beside_it_count() {
+async fn an_outbound_listener_is_ignored_and_an_inbound_one_beside_it_counts() {
     let mut scene = Scene::start(json!({"responseHeader": "x-verdict"})).await;
     scene
         .envoy
@@ -35,7 +35,7 @@ async fn nothing_is_counted_and_no_header_is_touched_and_inbound_listeners_besid
         .await
         .unwrap();
     let caller = Caller::http1("127.0.0.2").with_header(HEADER, "the application's own");
-    // In turn, because both listeners have the same plugins.
+    // Alternating, because both listeners have the same plugins.
     for round in 1..=3 {
         let reply = caller.call(scene.auto.address()).await.unwrap();
         assert_eq!(reply.header_seen_by_app(HEADER), ["the application's own"]);
@@ -66,7 +66,7 @@ async fn nothing_is_counted_and_no_header_is_touched_and_inbound_listeners_besid
     }
 }
 
-/// A listener that is replaced by one of the other direction keeps its plugins.
+/// A listener that is replaced by one with the other direction keeps its plugins.
 #[tokio::test]
 async fn an_outbound_listener_that_becomes_inbound_counts() {
     let mut scene = Scene::with(|sidecar| {

@@ -1,4 +1,4 @@
-//! Pipelining and interleaving: the request being parsed need not belong to the connection whose bytes came last.
+//! Pipelining and interleaving: the request being parsed may not belong to the connection that received data last.
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::in_time;
@@ -9,8 +9,8 @@ use crate::scene::{HEADER, REQUESTS, Scene, mesh_client, plaintext_from};
 
 const SOURCES: [&str; 3] = ["127.0.0.2", "127.0.0.3", "127.0.0.4"];
 const REQUESTS_EACH: usize = 10;
-/// A busy Envoy sometimes closes a connection between two pipelined requests, with or without filters. The answers
-/// until then are checked, and the test tries again.
+/// A busy Envoy sometimes closes a connection between two pipelined requests, with or without filters. The test checks
+/// the answers up to that point and retries.
 const TRIES: usize = 5;
 
 #[tokio::test]
@@ -56,7 +56,7 @@ async fn pipeline(scene: &Scene) -> usize {
         let served = answers.matches("HTTP/1.1 200 OK").count();
         let seen = serde_json::to_string(&plaintext_from(source)).unwrap();
         let named = answers.matches(&format!("\"{HEADER}\":[{seen}]")).count();
-        // The last answer may be cut in its middle.
+        // The last answer may be truncated.
         assert!(served - named <= 1, "{source}: {answers}");
         answered += named;
     }
@@ -64,7 +64,7 @@ async fn pipeline(scene: &Scene) -> usize {
 }
 
 #[tokio::test]
-async fn plain_and_mutual_tls_requests_in_turn_are_never_mixed_up() {
+async fn alternating_plaintext_and_mutual_tls_requests_are_never_mixed_up() {
     let scene = Scene::start(json!({})).await;
     let mut plain = Caller::http1("127.0.0.2")
         .connect(scene.http.address())

@@ -64,7 +64,7 @@ async fn by_default_mutual_tls_peers_share_one_series() {
 }
 
 #[tokio::test]
-async fn a_spiffe_id_with_odd_characters_reaches_the_application_whole() {
+async fn a_spiffe_id_with_special_characters_reaches_the_application_intact() {
     let scene = Scene::start(json!({"principals": true})).await;
     let principal = "spiffe://x/ns/a;b=\"c\\d\"/sa/%2e,;";
     let identity = scene.sidecar.mesh.authority.spiffe(principal).unwrap();
@@ -92,7 +92,7 @@ async fn a_spiffe_id_with_odd_characters_reaches_the_application_whole() {
     );
 }
 
-/// A certificate may hold any URI, also one of the filter's own words.
+/// A certificate may contain any URI, including the filter's own `overflow`.
 #[tokio::test]
 async fn a_certificate_for_the_uri_overflow_is_not_mixed_up_with_the_overflow_series() {
     let scene = Scene::start(json!({"principals": true, "maxCallers": 1})).await;

@@ -1,5 +1,5 @@
-//! A QUIC listener: network filters see its connections open and close, and never a byte. A client that was served is
-//! not a failed handshake.
+//! A QUIC listener: network filters see its connections open and close, but no data. A client that was served is not a
+//! failed handshake.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -56,7 +56,7 @@ impl Configuration for WithQuic {
     }
 }
 
-/// Who ends a connection.
+/// The side that ends a connection.
 #[derive(Debug, Clone, Copy)]
 enum Ends {
     Client,
@@ -107,7 +107,7 @@ async fn a_client_served_over_quic_is_not_a_failed_handshake() {
         assert_eq!(status, 200, "{ends:?}");
     }
     envoy.idle().await.unwrap();
-    // The timer counts mutual TLS, so it has run since.
+    // The timer flushes mutual TLS counts, so a count proves that it has run since.
     let call = Caller::http1("127.0.0.3").over_mesh(&mesh.client);
     call.call(port.address()).await.unwrap();
     let scrape = envoy

@@ -78,7 +78,7 @@ async fn the_fixed_headers_need_no_verdict_header() {
 }
 
 #[tokio::test]
-async fn a_header_that_the_application_set_stays_as_it_is() {
+async fn a_header_that_the_application_set_is_unchanged() {
     let scene = Scene::start(json!({
         "responseHeader": "x-plainsight-verdict",
         "responseHeaders": headers(),
@@ -120,7 +120,7 @@ async fn a_local_reply_carries_the_headers_and_its_request_is_counted() {
 }
 
 #[tokio::test]
-async fn by_default_the_response_is_left_alone() {
+async fn by_default_the_response_is_unchanged() {
     let scene = Scene::start(json!({})).await;
     let reply = Caller::http1("127.0.0.2")
         .call(scene.http.address())

@@ -53,7 +53,7 @@ impl Scene {
         &self.sidecar.mesh.client
     }
 
-    /// Waits until `metric` with `labels` sums up to `value`.
+    /// Waits until `metric` with `labels` sums to `value`.
     pub async fn counted(&self, metric: &str, labels: &[(&str, &str)], value: f64) -> Scrape {
         self.envoy
             .scrape_until(&format!("{metric}{labels:?} is {value}"), |scrape| {
@@ -65,8 +65,8 @@ impl Scene {
             .unwrap()
     }
 
-    /// Waits until every accepted connection has closed and the filter's timer has run afterwards, so a count that is
-    /// missing then stays missing. The timer counts mutual TLS: one more such call to the HTTP port shows that it ran.
+    /// Waits until every accepted connection has closed and the filter's timer has run since, so that a missing count
+    /// cannot arrive later. The timer flushes mutual TLS counts: one more such call to the HTTP port proves that it ran.
     pub async fn settled(&self) -> Scrape {
         let port = self.http.label();
         let labels = [("peer", "mutual_tls"), ("destination_port", port.as_str())];
@@ -87,13 +87,13 @@ impl Scene {
             .unwrap()
     }
 
-    /// Whether this Envoy still has the reason of a failed handshake when the connection closes: 1.37 and later.
+    /// Whether this Envoy still has the reason for a failed handshake when the connection closes: 1.37 and later.
     pub async fn has_failure_reasons(&self) -> bool {
         !self.envoy.version().await.unwrap().starts_with("1.36.")
     }
 }
 
-/// An address of 127.0.0.1 without a listener, and the reservation that keeps it so.
+/// An address of 127.0.0.1 without a listener, and the reservation that keeps it free.
 pub fn application_down() -> (SocketAddr, ReservedPort) {
     let reserved = ReservedPort::take().unwrap();
     ((Ipv4Addr::LOCALHOST, reserved.number()).into(), reserved)
@@ -104,7 +104,7 @@ pub async fn send_and_wait_for_close(caller: &Caller, port: &Port, bytes: &[u8])
     let mut stream = caller.tcp(port.address()).await.unwrap();
     let mut received = Vec::new();
     in_time("the other side closes", async {
-        // Both fail when the connection was reset already, which is a close too.
+        // Both fail if the connection was already reset, which counts as closed.
         let _ = stream.write_all(bytes).await;
         let _ = stream.read_to_end(&mut received).await;
         Ok(())

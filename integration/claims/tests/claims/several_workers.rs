@@ -1,4 +1,4 @@
-//! Four workers, four VMs, one set of series; the cap on callers is each worker's own.
+//! Four workers, four VMs, one set of series; each worker has its own cap on callers.
 
 use plainsight_harness::callers::Caller;
 use serde_json::json;

@@ -10,7 +10,7 @@ const SCRAPE: &str = "Prometheus/2.53.0";
 const APP: &str = "curl/8.5";
 
 #[tokio::test]
-async fn a_connection_keeps_the_traffic_of_its_first_request_until_the_application_speaks() {
+async fn a_connection_keeps_the_traffic_of_its_first_request_until_an_application_request() {
     let scene = Scene::start(json!({})).await;
     // A caller, the User-Agents of its requests on one connection, and what must be counted: app, probe, scrape.
     let connections: [(&str, &[&str], [f64; 3]); 6] = [
@@ -44,7 +44,7 @@ async fn a_connection_keeps_the_traffic_of_its_first_request_until_the_applicati
 }
 
 #[tokio::test]
-async fn each_connection_of_a_caller_decides_for_itself_and_mutual_tls_carries_no_traffic() {
+async fn traffic_is_decided_per_connection_and_absent_on_mutual_tls() {
     let scene = Scene::start(json!({})).await;
     for agent in [PROBE, APP, PROBE] {
         let caller = Caller::http2("127.0.0.2").with_header("user-agent", agent);

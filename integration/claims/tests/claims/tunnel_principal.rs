@@ -1,4 +1,4 @@
-//! HBONE: the tunnel's principal in filter state makes its inner connection mutual TLS, if it is one.
+//! HBONE: a valid tunnel principal in filter state makes the inner connection mutual TLS.
 
 use plainsight_harness::app::App;
 use plainsight_harness::callers::Caller;

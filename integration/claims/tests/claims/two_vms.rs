@@ -1,5 +1,5 @@
-//! Plugins in two VMs of one Envoy (two `vm_id`): `plainsight_config_errors` is the number of problems in force in all
-//! of them, and it follows the configuration.
+//! Plugins in two VMs of one Envoy (different `vm_id`): `plainsight_config_errors` is the total number of problems in
+//! force, and it follows the configuration.
 
 use plainsight_harness::callers::Caller;
 use plainsight_harness::shapes::{Plugin, Sidecar};
@@ -21,7 +21,7 @@ async fn config_errors(scene: &Scene, expected: f64) {
 }
 
 #[tokio::test]
-async fn the_problems_of_two_vms_add_up_and_go_with_their_configuration() {
+async fn the_problems_of_two_vms_add_up_and_disappear_with_their_configuration() {
     let valid = json!({});
     let one = json!({"maxCallers": "many"});
     let two = json!({"unheardOf": 1, "ipv4Prefix": 33});
@@ -36,7 +36,7 @@ async fn the_problems_of_two_vms_add_up_and_go_with_their_configuration() {
         scene.envoy.apply(&scene.sidecar).await.unwrap();
         config_errors(&scene, expected).await;
     }
-    // The HTTP plugin has no connection of the other VM to look at, and classifies the request by itself.
+    // The HTTP plugin cannot see connections of the other VM and classifies the request alone.
     let reply = Caller::http1("127.0.0.2")
         .call(scene.http.address())
         .await

@@ -1,4 +1,4 @@
-//! The full text of all metrics that the table of kinds predicts.
+//! The full text of all metrics, as predicted by the table of kinds.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ const ZERO: [&str; 3] = [
     "plainsight_config_errors",
 ];
 
-/// The lines of a scrape that are compared. Last-seen times are compared without their value.
+/// The lines of a scrape to compare. Last-seen times are compared without their value.
 pub fn counted(scrape: &Scrape) -> Vec<String> {
     let mut lines: Vec<_> = scrape
         .samples

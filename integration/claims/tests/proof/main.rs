@@ -1,8 +1,8 @@
-//! The proof: every kind of caller calls a PERMISSIVE listener, the filter reports who would break, the same listeners
+//! The proof: every kind of caller calls a PERMISSIVE listener, the filter reports which would break, the same listeners
 //! become STRICT, the same callers call again. Every verdict must come true, except for [`Kind::is_exception`].
 //!
-//! The full text of all metrics is compared, so a caller that also counts as something else fails the proof: above all
-//! a mutual TLS peer that counts as anything but mutual TLS.
+//! The full text of all metrics is compared, so a caller that is also counted as something else fails the proof,
+//! especially a mutual TLS peer that is not counted as mutual TLS.
 //!
 //! [`Kind::is_exception`]: plainsight_harness::proof::Kind::is_exception
 

@@ -15,7 +15,7 @@ use plainsight_harness::shapes::{ClientSidecar, Mode, Port, Protocol, Sidecar};
 use serde_json::json;
 
 pub struct Stage {
-    /// Each has its own address and identity, so each has its own series.
+    /// Each kind has its own address and identity, so each has its own series.
     pub kinds: Vec<Kind>,
     envoy: Envoy,
     sidecar: Sidecar,
@@ -79,7 +79,7 @@ impl Stage {
         self.envoy.apply(&self.sidecar).await.unwrap();
     }
 
-    /// A call by each kind.
+    /// Makes one call of each kind.
     pub async fn call_all(&self) -> Vec<Fact> {
         let mut facts = Vec::new();
         for (index, kind) in self.kinds.iter().enumerate() {
@@ -131,13 +131,13 @@ impl Stage {
         }
     }
 
-    /// Such as `1.40.0`.
+    /// The version of Envoy, such as `1.40.0`.
     pub fn envoy_version(&self) -> &str {
         &self.envoy_version
     }
 
-    /// Envoy 1.36 has no reason of a failed handshake any more when the connection closes, so it looks like a caller
-    /// that left; 1.37 and later have it.
+    /// Envoy 1.36 no longer has the reason for a failed handshake when the connection closes, so the failure looks like a
+    /// client that disconnected; 1.37 and later have it.
     pub fn has_failure_reasons(&self) -> bool {
         !self.envoy_version.starts_with("1.36.")
     }

@@ -1,10 +1,10 @@
-//! What the demo prints is what its callers did.
+//! The demo's output equals the calls of its callers.
 
 use std::process::Output;
 
 use crate::demo;
 
-/// A line's words, columns being two or more spaces apart.
+/// The columns of a line, which are separated by two or more spaces.
 fn cells(line: &str) -> Vec<&str> {
     line.split("  ")
         .map(str::trim)
@@ -12,12 +12,12 @@ fn cells(line: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The demo says so when it takes other ports; the text with the documented ones put back.
+/// The output with documented ports, in case the demo reports that it uses others.
 fn with_documented_ports(output: &str) -> String {
     let mut text = output.to_owned();
     let replaced = output
         .lines()
-        .find_map(|line| line.split_once(", and others instead: "));
+        .find_map(|line| line.split_once(", replaced by others: "));
     for (documented, taken) in replaced
         .iter()
         .flat_map(|(_, pairs)| pairs.split(", "))
@@ -40,7 +40,7 @@ fn assert_succeeded(output: &Output) -> String {
 }
 
 #[test]
-fn the_command_shows_what_each_caller_did_and_who_would_break() {
+fn the_command_shows_the_calls_of_each_caller_and_which_callers_would_break() {
     let text = with_documented_ports(&assert_succeeded(&demo().output().unwrap()));
     let rows: Vec<Vec<&str>> = text.lines().map(cells).collect();
     let has = |expected: &[&str]| rows.iter().any(|row| row.starts_with(expected));

@@ -1,4 +1,4 @@
-//! A demo that is kept, that is ended, that cannot begin: nothing of it outlives it, and each error says what was wrong.
+//! A demo that is kept running, is ended, or cannot start: no process outlives it, and each error names the problem.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
@@ -20,7 +20,7 @@ fn assert_failed_with(output: &Output, expected: &[&str]) {
     }
 }
 
-/// A demo that keeps running; killed when a test ends early.
+/// A demo that keeps running; killed if a test ends early.
 pub struct Kept(Child);
 
 impl Drop for Kept {
@@ -31,7 +31,7 @@ impl Drop for Kept {
 }
 
 impl Kept {
-    /// Starts it and returns what it printed up to its last line.
+    /// Starts the demo and returns its output up to the last line.
     pub fn start() -> (Self, String) {
         let mut command = demo();
         command
@@ -78,7 +78,7 @@ impl Kept {
     }
 }
 
-/// The addresses of every server that the demo has named.
+/// The addresses of all servers in the demo's output.
 fn addresses(text: &str) -> Vec<&str> {
     let is_part = |c: char| !(c.is_ascii_digit() || c == '.' || c == ':');
     let mut found: Vec<&str> = text
@@ -91,7 +91,7 @@ fn addresses(text: &str) -> Vec<&str> {
 }
 
 #[test]
-fn a_demo_that_is_kept_serves_until_it_is_told_to_end_and_then_nothing_is_left() {
+fn a_kept_demo_serves_until_it_is_ended_and_leaves_no_process() {
     let (kept, text) = Kept::start();
     // Six listeners, two admin interfaces and Prometheus.
     let addresses = addresses(&text);
@@ -131,7 +131,7 @@ fn a_demo_that_is_kept_serves_until_it_is_told_to_end_and_then_nothing_is_left()
     }
 }
 
-/// The processes that `parent` has started, each with when it started: together they name a process for good.
+/// The child processes of `parent` with their start times: both together identify a process.
 fn children(parent: u32) -> Vec<(u32, u64)> {
     let processes = std::fs::read_dir("/proc").unwrap();
     let pids = processes.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
@@ -142,10 +142,10 @@ fn children(parent: u32) -> Vec<(u32, u64)> {
     .collect()
 }
 
-/// Fields 4 and 22 of /proc/PID/stat, proc_pid_stat(5); absent when there is no such process.
+/// Fields 4 and 22 of /proc/PID/stat, proc_pid_stat(5); `None` if there is no such process.
 fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // Field 2 is the name in parentheses, which may hold anything.
+    // Field 2 is the name in parentheses, which may contain any character.
     let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
     Some((fields[1].parse().ok()?, fields[19].parse().ok()?))
 }
@@ -178,7 +178,7 @@ fn an_envoy_that_dies_ends_the_demo_with_the_end_of_its_log() {
 }
 
 #[test]
-fn a_value_of_keep_that_means_nothing_is_refused() {
+fn an_unknown_value_of_keep_is_rejected() {
     assert_failed_with(
         &demo().env("KEEP", "yes").output().unwrap(),
         &["demo: error: KEEP: expected 1 to keep everything running, or nothing, got: yes"],
@@ -197,7 +197,7 @@ fn a_missing_module_is_named_with_the_target_that_builds_it() {
 }
 
 #[test]
-fn an_envoy_that_does_not_start_is_an_error_and_no_hang() {
+fn an_envoy_that_does_not_start_is_an_error_and_not_a_hang() {
     assert_failed_with(
         &demo()
             .env("PLAINSIGHT_ENVOY", "/bin/false")

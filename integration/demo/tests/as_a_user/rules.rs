@@ -22,7 +22,7 @@ fn expressions(panels: &Value, found: &mut Vec<(String, String)>) {
     }
 }
 
-/// The expression as Grafana sends it: windows, ways of counting and intervals set, every other variable "all".
+/// The expression as Grafana sends it: with a window, a way of counting and an interval, and "all" for other variables.
 fn substituted(expression: &str) -> String {
     let mut text = expression.to_owned();
     for (variable, value) in [
@@ -52,7 +52,7 @@ async fn every_rule_and_every_panel_is_answered() {
     let prometheus = Api::at(address.parse().unwrap());
 
     let expected = RULES.matches("- record:").count();
-    // Each group of rules is evaluated once a second, at its own time.
+    // Each group of rules is evaluated once a second, at its own offset.
     eventually("every rule is healthy", || async {
         let rules = prometheus.get("rules").await?;
         let groups = rules["groups"].as_array().into_iter().flatten();

@@ -82,8 +82,8 @@ impl Connection {
         })
     }
 
-    /// One round trip: a request; a message on the one gRPC stream or WebSocket; bytes that are echoed. `path` is used
-    /// by requests and by the first message.
+    /// One round trip: a request, a message on the gRPC stream or WebSocket, or bytes that are echoed. `path` applies to
+    /// requests and to the first message.
     ///
     /// # Errors
     /// The connection broke, or the echo differs. An HTTP status is not an error.
@@ -114,7 +114,7 @@ impl Connection {
         .await
     }
 
-    /// Sets a header of the requests that follow.
+    /// Sets a header of all further requests.
     pub fn set_header(&mut self, name: &'static str, value: &'static str) {
         self.headers
             .insert(name, hyper::header::HeaderValue::from_static(value));

@@ -1,4 +1,4 @@
-//! The client's side of TLS, of sidecars and of other clients.
+//! Client-side TLS, of sidecars and of other clients.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use super::CallerProtocol;
 use crate::pki::Identity;
 
-/// The one version a client offers.
+/// The only TLS version that a client offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TlsVersion {
     /// TLS 1.2.
@@ -65,32 +65,32 @@ impl Tls {
         }
     }
 
-    /// The same without a server name.
+    /// The same TLS without a server name.
     pub fn without_sni(mut self) -> Self {
         self.sni = None;
         self
     }
 
-    /// The same without ALPN.
+    /// The same TLS without ALPN.
     pub fn without_alpn(mut self) -> Self {
         self.alpn.clear();
         self
     }
 
-    /// The same with a certificate.
+    /// The same TLS with a certificate.
     pub fn with_identity(mut self, identity: &Identity) -> Self {
         self.identity = Some(identity.clone());
         self
     }
 
-    /// The same in another version.
+    /// The same TLS in another version.
     pub fn in_version(mut self, version: TlsVersion) -> Self {
         self.version = version;
         self
     }
 
-    /// The handshake over an open connection. In TLS 1.3 it ends before the server has verified the client's
-    /// certificate, so a rejection may only show at the first read.
+    /// Performs the handshake on an open connection. In TLS 1.3 it completes before the server has verified the client's
+    /// certificate, so a rejection may surface only at the first read.
     ///
     /// # Errors
     /// The handshake failed.
@@ -101,7 +101,7 @@ impl Tls {
             .context("caller: TLS handshake")
     }
 
-    /// The first flight alone, for a client that leaves in the middle of the handshake.
+    /// The first flight alone, for a client that aborts the handshake.
     ///
     /// # Errors
     /// The certificate does not fit its key, or the server name is invalid.
@@ -114,7 +114,7 @@ impl Tls {
         Ok(bytes)
     }
 
-    /// The same for rustls.
+    /// The rustls configuration.
     ///
     /// # Errors
     /// The certificate does not fit its key.

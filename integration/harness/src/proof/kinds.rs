@@ -9,13 +9,13 @@ use crate::callers::{CallerProtocol, TlsVersion};
 pub struct Kind {
     /// Its name in the table.
     pub name: &'static str,
-    /// The port it calls.
+    /// The called port.
     pub place: Place,
     /// Its protocol.
     pub protocol: CallerProtocol,
     /// Its TLS.
     pub over: Over,
-    /// What it does.
+    /// Its action.
     pub does: Does,
     /// The count of a call while the namespace is PERMISSIVE.
     pub permissive: Counted,
@@ -94,16 +94,16 @@ pub enum Over {
     OwnHoldingMeshCertificate(TlsVersion),
 }
 
-/// What a caller does.
+/// The action of a caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Does {
     /// One exchange.
     Call,
     /// One exchange with this User-Agent.
     CallAs(&'static str),
-    /// Several requests at once on one connection.
+    /// Concurrent requests on one connection.
     Multiplex(u32),
-    /// Connects and closes without a byte.
+    /// Connects and closes without sending a byte.
     ConnectAndClose,
     /// One exchange through an Envoy that is the caller's sidecar.
     ThroughSidecar,
@@ -144,12 +144,12 @@ impl Kind {
         }
     }
 
-    /// The requests of a call with this count: none where the port has no HTTP or the call is none.
+    /// The number of requests of a call with this count: 0 if the port or the call is not HTTP.
     pub fn requests(&self, counted: Counted) -> u32 {
         match (counted, self.does) {
             (Passthrough | HandshakeFailure | Nothing, _) => 0,
             _ if self.place == Tcp || self.protocol == Bytes => 0,
-            // Without Istio's ALPN, STRICT ends its TLS in the TCP chain of an automatic port.
+            // Without Istio's ALPN, STRICT terminates its TLS in the TCP chain of an automatic port.
             _ if self.is_exception() => 0,
             (_, Does::Multiplex(requests)) => requests,
             _ => 1,
@@ -223,7 +223,7 @@ const ALL: &[Place] = &[Http, Tcp, Auto, Undeclared];
 const NOT_TCP: &[Place] = &[Http, Auto, Undeclared];
 const NOT_HTTP: &[Place] = &[Tcp, Auto, Undeclared];
 
-/// Every kind, for both stages. [`Exempt`], [`OwnTls`] and [`Hbone`] exist only among the shapes.
+/// Every kind, for both stages. [`Exempt`], [`OwnTls`] and [`Hbone`] exist only with the shapes.
 #[rustfmt::skip] // a table: one line each
 const KINDS: &[Kinds] = &[
     // Mutual TLS.
@@ -253,7 +253,7 @@ const KINDS: &[Kinds] = &[
     only(Shapes, doing(Does::CallOverIpv6, kind("plain HTTP/1.1 over IPv6", &[Http], Http1, Plain, Plaintext, Nothing))),
     kind("plain HTTP/1.1", &[Exempt], Http1, Plain, Plaintext, Plaintext),
     kind("plain bytes", &[Exempt], Bytes, Plain, Plaintext, Plaintext),
-    // TLS that is not the mesh's.
+    // TLS outside the mesh.
     kind("its own TLS 1.3", NOT_HTTP, Http1, Own(V1_3), Passthrough, HandshakeFailure),
     kind("its own TLS 1.2", NOT_HTTP, Http1, Own(V1_2), Passthrough, HandshakeFailure),
     kind("its own TLS 1.3, no SNI", NOT_HTTP, Http1, OwnWithoutSni(V1_3), Passthrough, HandshakeFailure),
@@ -264,8 +264,8 @@ const KINDS: &[Kinds] = &[
     kind("its own TLS 1.3, holding a mesh certificate", NOT_HTTP, Http1, OwnHoldingMeshCertificate(V1_3), Passthrough, Mutual),
     kind("its own TLS 1.2, holding a mesh certificate", NOT_HTTP, Http1, OwnHoldingMeshCertificate(V1_2), Passthrough, Mutual),
     kind("TLS that the sidecar ends, no client certificate asked for", &[OwnTls], Http1, MeshWithoutCertificate(V1_3), NoClientCert, HandshakeFailure),
-    // No caller: already rejected under PERMISSIVE, where an HTTP port has no chain for TLS without Istio's ALPN, or
-    // closed without a byte.
+    // Not counted as callers: already rejected under PERMISSIVE, where an HTTP port has no chain for TLS without Istio's
+    // ALPN, or closed without sending a byte.
     kind("its own TLS 1.3", &[Http], Http1, Own(V1_3), Nothing, HandshakeFailure),
     kind("its own TLS 1.2", &[Http], Http1, Own(V1_2), Nothing, HandshakeFailure),
     kind("its own TLS 1.3, holding a mesh certificate", &[Http], Http1, OwnHoldingMeshCertificate(V1_3), Nothing, Mutual),

@@ -1,9 +1,9 @@
-//! The comparison of verdicts with facts, and its table for readers.
+//! Compares verdicts with outcomes and renders the table.
 
 use super::{Counted, Fact, Kind, Place, Verdict};
 use crate::callers::CallerProtocol;
 
-/// One kind with its verdict and its facts.
+/// One kind with its verdict and its outcomes.
 pub struct Row {
     /// The kind.
     pub kind: Kind,
@@ -16,7 +16,7 @@ pub struct Row {
 }
 
 impl Row {
-    /// Whether the verdict came true; `None` without one.
+    /// Whether the verdict came true; `None` if there is no verdict.
     fn came_true(&self) -> Option<bool> {
         let (_, strict) = self.verdict.as_ref()?;
         Some((strict != "reject") == (self.strict == Fact::Served))
@@ -47,13 +47,13 @@ impl Row {
     }
 }
 
-/// The kinds whose verdict is not the expected one or did not come true, each with the problem. The listed exceptions
-/// must be exceptions.
+/// The problems of all kinds whose verdict is unexpected or did not come true. The listed exceptions must really be
+/// exceptions.
 pub fn check(rows: &[Row]) -> Vec<String> {
     rows.iter().filter_map(Row::problem).collect()
 }
 
-/// The page of the proof; `head` is its text above the table.
+/// The page of the proof; `head` is the text above the table.
 pub fn markdown(head: &str, rows: &[Row]) -> String {
     let mut text = format!(
         "{head}\n\
@@ -84,9 +84,9 @@ pub fn markdown(head: &str, rows: &[Row]) -> String {
         "\n{} verdicts, {right} came true. The {wrong} others are callers that hold a certificate of the mesh but use\n\
          their own TLS: PERMISSIVE passes it through, so the certificate is not visible. They are reported as\n\
          `tls_passthrough`, and STRICT serves them.\n\n\
-         No caller ({}): rejected before the switch too, or closed without a byte.\n\
+         No caller ({}): rejected under PERMISSIVE too, or closed without sending a byte.\n\
          `plainsight_handshake_failures_total` counts handshakes that failed because of the client's certificate\n\
-         (Envoy 1.37 and later; 1.36 has no reason left when the connection closes).\n",
+         (Envoy 1.37 and later; 1.36 no longer has the reason when the connection closes).\n",
         right + wrong,
         of(None)
     )
@@ -105,7 +105,7 @@ mod tests {
     use super::*;
     use crate::proof::{Stage, kinds};
 
-    /// The proof as it should end.
+    /// The rows of a successful proof.
     fn rows(stage: Stage) -> Vec<Row> {
         let row = |kind: Kind| {
             let labels = kind.labels(kind.permissive);
@@ -129,7 +129,7 @@ mod tests {
     }
 
     #[test]
-    fn a_verdict_that_does_not_come_true_is_a_problem_of_its_kind() {
+    fn a_verdict_that_does_not_come_true_is_a_problem() {
         for stage in [Stage::Shapes, Stage::Istiod] {
             assert_eq!(check(&rows(stage)), [""; 0]);
             for at in 0..rows(stage).len() {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn another_verdict_than_the_expected_one_is_a_problem() {
+    fn an_unexpected_verdict_is_a_problem() {
         let mut rows = rows(Stage::Shapes);
         rows[0].verdict = Some(("plaintext".to_owned(), "reject".to_owned()));
         assert_eq!(check(&rows).len(), 1);

@@ -1,4 +1,4 @@
-//! The filter chains of a port: the tables of istiod's
+//! The filter chains of a port, from the tables in istiod's
 //! <https://github.com/istio/istio/blob/master/pilot/pkg/networking/core/filterchain_options.go>.
 
 /// The `PeerAuthentication` mode in force.
@@ -17,7 +17,7 @@ pub enum Mode {
 pub enum Protocol {
     /// `http`, `http2`, `grpc`: always parsed.
     Http,
-    /// `tcp` and the like: never parsed.
+    /// `tcp` and similar: never parsed.
     Tcp,
     /// No protocol: detected per connection.
     Auto,

@@ -14,7 +14,7 @@ pub(super) fn listener(sidecar: &Sidecar, port: &Port) -> Value {
     let mode = port.mode.unwrap_or(sidecar.mode);
     let chains = chains(mode, port.protocol);
     let mut inspectors = Vec::new();
-    // Inspectors only where a chain needs them, as in populateListenerFilters.
+    // Inspectors only if a chain needs them, as in populateListenerFilters.
     if chains.iter().any(|chain| chain.transport == "tls") {
         inspectors.push(typed(
             "envoy.filters.listener.tls_inspector",

@@ -12,8 +12,8 @@ use crate::ports::ReservedPort;
 
 /// A client's sidecar with one outbound listener that carries bytes to one destination.
 ///
-/// The ALPN is the one istiod's ALPN filter sets for the client's protocol: `istio-http/1.1`, `istio-h2` or, for
-/// bytes, `istio-peer-exchange`. The listener carries bytes in each case, so any HTTP version passes as it is.
+/// The ALPN is the one that istiod's ALPN filter sets for the client's protocol: `istio-http/1.1`, `istio-h2` or, for
+/// bytes, `istio-peer-exchange`. The listener always proxies TCP, so any HTTP version passes unchanged.
 #[derive(Clone)]
 pub struct ClientSidecar {
     /// The certificates; the client's identity is [`Mesh::client`].
@@ -47,7 +47,7 @@ impl ClientSidecar {
         })
     }
 
-    /// The same, carrying bytes that are not HTTP.
+    /// The same sidecar for bytes that are not HTTP.
     pub fn carrying_bytes(mut self) -> Self {
         self.alpn = CHAIN_ALPN
             .mtls_tcp

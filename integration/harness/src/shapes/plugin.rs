@@ -1,13 +1,13 @@
-//! A Wasm plugin as the Istio agent hands it to Envoy.
+//! A Wasm plugin as the Istio agent configures it in Envoy.
 
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-/// What Envoy does with traffic when the VM fails; `failStrategy` in Istio.
+/// The treatment of traffic when the VM fails; `failStrategy` in Istio.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// Traffic goes on without the filter.
+    /// Traffic continues without the filter.
     Open,
     /// Traffic is answered 503 or closed.
     Closed,
@@ -26,14 +26,14 @@ pub struct Plugin {
     pub vm_id: String,
     /// The module.
     pub module: PathBuf,
-    /// `pluginConfig` as text; absent means that Envoy hands over nothing.
+    /// `pluginConfig` as text; `None` means an absent configuration.
     pub configuration: Option<String>,
-    /// What happens when the VM fails.
+    /// The treatment of traffic when the VM fails.
     pub failure_policy: FailurePolicy,
 }
 
 impl Plugin {
-    /// plainsight with `configuration`, failing open, as the manifests ship it. `name` distinguishes the
+    /// plainsight with `configuration`, failing open like the chart's plugins. `name` distinguishes the
     /// plugins of a listener.
     ///
     /// # Errors

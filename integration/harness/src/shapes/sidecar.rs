@@ -18,10 +18,10 @@ pub struct Port {
     pub declared: bool,
     /// The application.
     pub app: SocketAddr,
-    /// `portLevelMtls`: the mode of this port alone.
+    /// `portLevelMtls`: the mode of this port only.
     pub mode: Option<Mode>,
-    /// Whether its TLS requires a client certificate under PERMISSIVE: always in istiod's own modes, never where a
-    /// Sidecar resource configures a server certificate (`ingress.tls.mode: SIMPLE`).
+    /// Whether its TLS requires a client certificate under PERMISSIVE: always in istiod's own modes, never if a Sidecar
+    /// resource configures a server certificate (`ingress.tls.mode: SIMPLE`).
     pub require_client_certificate: bool,
     /// Network filters of this port, ahead of the sidecar's own.
     pub network_filters_first: Vec<Value>,
@@ -124,14 +124,14 @@ pub struct Sidecar {
     pub http_filters_last: Vec<Value>,
     /// `INBOUND`, as istiod sets it; a test may set `OUTBOUND`.
     pub traffic_direction: String,
-    /// `proxyMetadata` and what the injector adds.
+    /// Node metadata from `proxyMetadata` and the injector.
     pub node_metadata: Value,
     /// Worker threads.
     pub concurrency: u32,
 }
 
 impl Sidecar {
-    /// A sidecar without plugins of the workload `orders` in the namespace `legacy`, one worker.
+    /// A sidecar of the workload `orders` in the namespace `legacy`, without plugins and with one worker.
     ///
     /// # Errors
     /// No certificates.
@@ -152,7 +152,7 @@ impl Sidecar {
         })
     }
 
-    /// The same with both plugins of plainsight and one configuration.
+    /// The same sidecar with both plugins of plainsight and one configuration.
     ///
     /// # Errors
     /// `PLAINSIGHT_WASM` names no module.
@@ -168,13 +168,13 @@ impl Sidecar {
         Ok(self)
     }
 
-    /// The same with a number of worker threads.
+    /// The same sidecar with this number of worker threads.
     pub fn with_concurrency(mut self, concurrency: u32) -> Self {
         self.concurrency = concurrency;
         self
     }
 
-    /// The same in another mode: the ports, certificates and plugins stay.
+    /// The same sidecar in another mode, with the same ports, certificates and plugins.
     pub fn in_mode(&self, mode: Mode) -> Self {
         Self {
             mode,

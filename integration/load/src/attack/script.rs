@@ -1,4 +1,4 @@
-//! What one attacker does, and what has to be counted for it.
+//! The actions of one attacker and the expected counts.
 
 use std::net::SocketAddr;
 
@@ -26,7 +26,7 @@ enum How {
     Requests(Vec<String>),
     /// Bytes.
     Bytes,
-    /// TLS that ends in the application.
+    /// TLS terminated by the application.
     Passthrough,
     /// Mutual TLS without a certificate.
     NoCertificate,
@@ -34,7 +34,7 @@ enum How {
     MutualTls(Box<Identity>),
 }
 
-/// User-Agents that are an application's, a prober's, a scraper's, and one that would forge labels.
+/// User-Agents of an application, a prober and a scraper, and one that tries to forge labels.
 const AGENTS: [&str; 4] = [
     "curl/8.5",
     "kube-probe/1.34",
@@ -90,7 +90,7 @@ impl Act {
         }
     }
 
-    /// What has to be counted.
+    /// The expected counts.
     pub(super) fn counts(&self) -> Tally {
         let one = |requests| Counts {
             connections: 1,
@@ -107,7 +107,7 @@ impl Act {
         tally
     }
 
-    /// Does it. Connections end by a reset, so that none of them holds a port afterwards.
+    /// Performs the actions. Connections end with a reset, so that none keeps a port in TIME_WAIT.
     pub(super) async fn perform(&self) -> anyhow::Result<()> {
         let identity = match &self.how {
             How::MutualTls(identity) => Some(&**identity),

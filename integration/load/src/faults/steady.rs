@@ -1,7 +1,7 @@
-//! Load that continues while something happens to Envoy, counted by stages.
+//! Load that continues during an operation on Envoy, counted by stages.
 //!
-//! A stage's plaintext clients have source addresses of their own, its mutual TLS clients a SPIFFE id of their
-//! own, so the metrics distinguish the stages.
+//! The plaintext clients of each stage have their own source addresses, and its mutual TLS clients their own SPIFFE id,
+//! so the metrics distinguish the stages.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,10 +17,10 @@ use crate::conversation::Ports;
 use crate::tally::{CONNECTIONS, Counts, REQUESTS};
 use crate::wire::{Dial, End, answers, echo, request, send};
 
-/// The most stages of one run.
+/// Max stages of one run.
 pub const STAGES: usize = 6;
 
-/// What one stage did.
+/// The state of one stage.
 #[derive(Debug, Default)]
 struct Stage {
     begun: AtomicU64,
@@ -84,10 +84,10 @@ impl Steady {
         })
     }
 
-    /// Waits until the stage has ended this number of further conversations.
+    /// Waits until the stage has completed this number of further conversations.
     ///
     /// # Errors
-    /// The load stands still.
+    /// The load has stalled.
     pub async fn go_on(&self, conversations: u64) -> anyhow::Result<()> {
         let ended = &self.shared.stages[self.shared.stage.load(Ordering::SeqCst)].ended;
         let enough = ended.load(Ordering::SeqCst) + conversations;
@@ -99,8 +99,8 @@ impl Steady {
         .await
     }
 
-    /// Ends the stage: begins the next one and waits until every conversation of this one has ended, while the
-    /// load goes on. Gives the stage's number and what was done in it.
+    /// Ends the stage: starts the next one and waits until every conversation of this one has ended, while the load
+    /// continues. Returns the stage's number and its counts.
     ///
     /// # Errors
     /// A conversation does not end.
@@ -157,7 +157,7 @@ impl Steady {
     }
 }
 
-/// What plainsight has counted of a stage.
+/// The counts of plainsight for a stage.
 pub fn counted(scrape: &Scrape, stage: usize) -> StageCounts {
     let prefix = format!("127.3.{stage}.");
     let principal = principal(stage);
@@ -191,7 +191,7 @@ async fn serve(shared: Arc<Shared>, client: u8) {
         if shared.stopped.load(Ordering::SeqCst) {
             return;
         }
-        // Begun before the stage is looked up again: so a stage that has ended gets no more.
+        // The conversation is registered before the stage is checked again, so an ended stage gets no more of them.
         let number = shared.stage.load(Ordering::SeqCst);
         let stage = &shared.stages[number];
         stage.begun.fetch_add(1, Ordering::SeqCst);
@@ -219,7 +219,7 @@ async fn serve(shared: Arc<Shared>, client: u8) {
     }
 }
 
-/// Short conversations of five kinds in turn: shorter than any drain, so that none may be cut.
+/// Alternates five kinds of short conversations: shorter than any drain, so that none may be cut off.
 async fn converse(
     source: &str,
     identity: &Identity,

@@ -1,4 +1,4 @@
-//! Plays hostile input against the real module and prints what came of it: `hostile CASES [SEED [FIRST_ROUND]]`.
+//! Runs hostile input against the real module and prints a summary: `hostile CASES [SEED [FIRST_ROUND]]`.
 
 use anyhow::{Context, Result};
 use plainsight_wasm_host::{

@@ -1,4 +1,4 @@
-//! The raw material: bytes, facts, connections and configurations, from plausible to absurd.
+//! Generators of bytes, facts, connections and configurations, from plausible to absurd.
 
 use crate::{Answer, Connection, Facts, Status};
 use rand::{Rng, RngExt, seq::IndexedRandom};
@@ -6,7 +6,7 @@ use rand::{Rng, RngExt, seq::IndexedRandom};
 /// Byte strings.
 pub(super) struct Bytes;
 
-/// What tends to break parsers, encoders and regexes.
+/// Text that tends to break parsers, encoders and regexes.
 const FRAGMENTS: [&[u8]; 30] = [
     b"spiffe://",
     b"cache.",
@@ -48,7 +48,7 @@ const USER_AGENTS: [&str; 4] = [
 ];
 
 impl Bytes {
-    /// Anything, mostly short, sometimes longer than every buffer.
+    /// Any bytes, mostly short, sometimes longer than every buffer.
     pub fn any(rng: &mut impl Rng) -> Vec<u8> {
         match rng.random_range(0..12) {
             0 => Vec::new(),
@@ -75,7 +75,7 @@ impl Bytes {
         text
     }
 
-    /// Something that is, or nearly is, an address with a port.
+    /// A valid or almost valid address with a port.
     pub fn address(rng: &mut impl Rng) -> Vec<u8> {
         let mut address = match rng.random_range(0..4) {
             0 => format!(
@@ -109,7 +109,7 @@ impl Bytes {
         address
     }
 
-    /// First bytes of a connection: a ClientHello, one that is cut or bent, or HTTP.
+    /// First bytes of a connection: a ClientHello, a truncated or corrupt one, or HTTP.
     pub fn first(rng: &mut impl Rng) -> Vec<u8> {
         let mut bytes = match rng.random_range(0..4) {
             0 => b"GET / HTTP/1.1\r\n".to_vec(),
@@ -130,7 +130,7 @@ impl Bytes {
     }
 }
 
-/// Every path that the filter is known to read.
+/// Every path that the filter reads.
 const PATHS: [&[&str]; 12] = [
     &["connection", "id"],
     &["connection", "mtls"],
@@ -146,13 +146,13 @@ const PATHS: [&[&str]; 12] = [
     &["filter_state", "io.istio.peer_principal"],
 ];
 
-/// Replaces a few answers by bytes of any width or by any status, and adds some that were not there.
+/// Replaces a few answers by bytes of any length or by any status, and adds some.
 pub(super) fn distort(rng: &mut impl Rng, facts: &mut Facts) {
     for _ in 0..rng.random_range(1..4) {
         let path = PATHS.choose(rng).copied().unwrap_or_default();
         match rng.random_range(0..10) {
             0 => facts.remove(path),
-            // Answers of the script, not interference: the sane host of `Mood::Input` gives bytes only.
+            // Scripted answers, not interference: the sane host of `Mood::Input` returns bytes only.
             1 => facts.set(path, Answer::Refused(Status::NOT_FOUND)),
             2 => facts.set(
                 path,
@@ -164,7 +164,7 @@ pub(super) fn distort(rng: &mut impl Rng, facts: &mut Facts) {
     }
 }
 
-/// A connection of any kind, as Envoy would show it.
+/// A connection of any kind, as Envoy presents it.
 pub(super) fn connection(rng: &mut impl Rng) -> Connection {
     let source = format!(
         "10.0.{}.{}:{}",
@@ -183,7 +183,7 @@ pub(super) fn connection(rng: &mut impl Rng) -> Connection {
     }
 }
 
-/// A configuration, and whether it leaves the request header alone.
+/// A configuration, and whether it keeps the default request header.
 pub(super) struct Configuration {
     pub json: Vec<u8>,
     is_plain: bool,
@@ -210,7 +210,7 @@ const KEYS: [&str; 11] = [
     "nosuch",
 ];
 
-/// A configuration of any shape: valid, of wrong types, cut, nested, or no JSON at all.
+/// A configuration of any form: valid, with wrong types, truncated, nested, or not JSON.
 pub(super) fn configuration(rng: &mut impl Rng) -> Configuration {
     let mut is_plain = true;
     let json = match rng.random_range(0..10) {

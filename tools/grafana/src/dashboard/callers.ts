@@ -1,10 +1,10 @@
-/** Who is in the way: the table to work through. Callers on exempt ports stand apart. */
+/** Blocking callers: the table to work through. Callers on exempt ports have a separate table. */
 import { address, ago, caller, cluster, kind, namespace, port, speaks, traffic, whatToDo, workload } from './columns.js';
 import { table, type Section } from './panels.js';
 import { blocking, callerLabels, ofCaller } from './queries.js';
 import { withRunbook } from './runbook.js';
 
-/** Nobody reads more rows, and each function over all callers of a large mesh costs a second. */
+/** More rows are of no use, and each function over all callers of a large mesh takes a second. */
 const latest = `topk(500, max by (${callerLabels}) (${blocking}))`;
 
 /** Both tables of callers. */
@@ -14,7 +14,7 @@ export const callers: Section = {
     table({
       title: 'Callers that STRICT would break',
       description:
-        'One row for each caller, called workload and port within the window; the 500 seen last. A click on a caller, namespace or workload filters the dashboard; the last column links to the runbook. A caller appears two to five minutes after its call: by then kube-state-metrics knows its pod.',
+        'One row per caller, called workload and port within the window, limited to the 500 seen last. Click a caller, namespace or workload to filter the dashboard; the last column links to the runbook. A caller appears two to five minutes after its call, when kube-state-metrics shows its pod.',
       w: 24,
       h: 11,
       unit: 'none',
@@ -29,7 +29,7 @@ export const callers: Section = {
     table({
       title: 'Callers on exempt ports',
       description:
-        'Callers without mutual TLS on a port that an entry of exempt names. They continue to work if the PeerAuthentication lists the same port under portLevelMtls, and block no namespace.',
+        'Callers without mutual TLS on ports that are listed in exempt. They continue to work if the PeerAuthentication lists the same port under portLevelMtls, and they do not block a namespace.',
       w: 24,
       h: 5,
       unit: 'none',

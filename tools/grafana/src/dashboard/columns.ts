@@ -1,12 +1,12 @@
-/** The columns and links that several tables share: one heading, one unit and one link for the same label everywhere. */
+/** Columns and links shared by several tables: the same heading, unit and link for the same label everywhere. */
 import type { DynamicConfigValue } from '@grafana/grafana-foundation-sdk/dashboard';
 import type { Column } from './panels.js';
 import { runbook } from './runbook.js';
 
-/** The dashboard's own address. */
+/** The dashboard's own URL. */
 export const uid = 'plainsight';
 
-/** The dashboard again, with everything as it is but for the variables named. */
+/** A link to the dashboard with the named variables changed and everything else unchanged. */
 function narrowed(title: string, changes: Record<string, string>): { title: string; url: string } {
   const kept = ['datasource', 'cluster', 'namespace', 'workload', 'caller', 'window', 'counted']
     .filter((name) => !(name in changes))
@@ -27,7 +27,7 @@ function mapped(texts: Record<string, [text: string, color: string]>, background
   ];
 }
 
-/** Empty where Prometheus sets no such label. */
+/** Empty if Prometheus sets no such label. */
 export const cluster: Column = { from: 'cluster', to: 'Cluster', properties: [width(90)] };
 
 /** The called namespace; filters the dashboard. */
@@ -44,16 +44,16 @@ export const workload: Column = {
   properties: [links(narrowed('Only this workload', { namespace: 'Called namespace', workload: 'Called workload' }))],
 };
 
-/** As it is: no thousands separator. */
+/** Without thousands separator. */
 export const port: Column = { from: 'destination_port', to: 'Port', properties: [{ id: 'unit', value: 'none' }, width(64)] };
 
 /** The caller's name; filters the dashboard. */
 export const caller: Column = { from: 'caller', to: 'Caller', properties: [links(narrowed('Only this caller', { caller: 'Caller' }))] };
 
-/** What the name stands for: a Deployment, a node, a named address range, an address. */
+/** The kind of the caller: a Deployment, a node, a named address range, an address. */
 export const kind: Column = { from: 'caller_kind', to: 'Kind', properties: [width(110)] };
 
-/** Callers that are no workload keep their address. */
+/** Callers that are not workloads keep their address. */
 export const address: Column = { from: 'source_ip', to: 'Address' };
 
 /** `peer` in words. */
@@ -105,7 +105,7 @@ export const covered = (from: string): Column => ({
   ],
 });
 
-/** What is missing for an answer, in words; the labels `problem` of `plainsight:setup:problem`. */
+/** Problems of the setup in words, by label `problem` of `plainsight:setup:problem`. */
 export const setupProblems: Record<string, string> = {
   relabelling_missing: 'relabelling: the scrape job lacks metric_relabel_configs that unpack the label tag',
   pod_label_missing: 'the labels namespace and pod on the sidecars’ series: see relabel_configs of the scrape job',

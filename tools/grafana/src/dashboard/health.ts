@@ -1,4 +1,4 @@
-/** Does the filter itself work? Its answers are worth what its coverage is worth. */
+/** Health and coverage of the filter itself. */
 import { cluster, count, namespace, workload } from './columns.js';
 import { graph, noneIsGood, noRules, stat, table, type Section } from './panels.js';
 import { inWorkload, ofPod } from './queries.js';
@@ -6,13 +6,13 @@ import { inWorkload, ofPod } from './queries.js';
 const silent = 'no filter is scraped here, or its series still carry tag';
 const increased = (metric: string) => `sum(increase(${metric}{${ofPod}}[$__range])) or 0 * count(plainsight_build_info{${ofPod}})`;
 
-/** Coverage, errors, overflow and versions. Raw series know the pod's own namespace; the workload variable does not apply there. */
+/** Coverage, errors, overflow and versions. Raw series have the pod's own namespace; the workload variable does not apply to them. */
 export const health: Section = {
   title: 'The filter itself',
   panels: [
     stat({
       title: 'Pods reporting by version',
-      description: 'Pods whose filter is scraped, by its version. More than one version lasts as long as a rollout.',
+      description: 'Pods whose filter is scraped, by version of the filter. More than one version is normal during a rollout only.',
       w: 6,
       h: 4,
       unit: 'none',
@@ -24,7 +24,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Configuration errors',
-      description: 'Pods with problems in the configuration in force. Faulty keys have their defaults; the sidecar’s log names each with its path.',
+      description: 'Pods with problems in the configuration in force. Faulty keys use their defaults; the sidecar’s log lists each problem with its path.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -34,7 +34,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Overflow',
-      description: 'Connections and requests within the time range whose caller found no place among maxCallers. Raise it, or group addresses with callers or ipv4Prefix.',
+      description: 'Connections and requests within the time range whose caller was beyond maxCallers. Raise the limit, or aggregate addresses with ipv4Prefix or ipv6Prefix.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -44,7 +44,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Unreadable attributes',
-      description: 'Values within the time range that Envoy refused or gave in an unknown form. They are never taken for plaintext; a number here is worth a bug report.',
+      description: 'Values within the time range that Envoy failed to return or that could not be decoded. They never count as plaintext. Please report a bug if this is above 0.',
       w: 5,
       h: 4,
       unit: 'none',
@@ -54,7 +54,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Oldest rule evaluation',
-      description: 'How long ago the group of rules that is furthest behind was evaluated. Above five minutes evaluations are missed, and the answers above are as old.',
+      description: 'Time since the last evaluation of the rule group that is furthest behind. Above five minutes evaluations are being missed, and the panels above are as old.',
       w: 5,
       h: 4,
       unit: 's',
@@ -67,7 +67,7 @@ export const health: Section = {
     }),
     graph({
       title: 'Coverage',
-      description: 'Pods whose filter reports, of those with a sidecar, by called namespace. Below 100% for more than 15 minutes the proof starts again.',
+      description: 'Share of pods with a sidecar whose filter reports, by called namespace. If it stays below 100% for more than 15 minutes, the proof starts again.',
       w: 12,
       h: 7,
       unit: 'percentunit',
@@ -83,7 +83,7 @@ export const health: Section = {
     }),
     table({
       title: 'Workloads with pods that do not report',
-      description: 'Running pods with an istio-proxy container and no filter: the plugin’s selector, the image pull, or the scrape leaves them out.',
+      description: 'Running pods with an istio-proxy container that do not report: check the plugin’s selector, the image pull and the scrape.',
       w: 12,
       h: 7,
       unit: 'none',

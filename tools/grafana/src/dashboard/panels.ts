@@ -1,4 +1,4 @@
-/** The three kinds of panel, with what all of them share: data source, empty state, thresholds. */
+/** The three kinds of panels and their common parts: data source, empty state, thresholds. */
 import { BigValueColorMode, BigValueGraphMode, BigValueTextMode, GraphDrawStyle, GraphGradientMode, LegendDisplayMode, LegendPlacement, LineInterpolation, ReduceDataOptionsBuilder, SortOrder, StackingConfigBuilder, StackingMode, TableSortByFieldStateBuilder, TooltipDisplayMode, VizLegendOptionsBuilder, VizTooltipOptionsBuilder } from '@grafana/grafana-foundation-sdk/common';
 import type { DynamicConfigValue, Panel, Threshold } from '@grafana/grafana-foundation-sdk/dashboard';
 import { ThresholdsConfigBuilder, ThresholdsMode } from '@grafana/grafana-foundation-sdk/dashboard';
@@ -12,16 +12,16 @@ export interface Unbuilt {
   build(): Panel;
 }
 
-/** A heading and the panels below it, filled into the grid from left to right. */
+/** A heading and the panels below it, placed in the grid from left to right. */
 export interface Section {
   title: string;
   panels: Unbuilt[];
 }
 
-/** The data source chosen at the top: never a fixed one, so the file works by import and by provisioning alike. */
+/** The data source selected at the top: never a fixed one, so that the file works by import and by provisioning. */
 export const datasource = { type: 'prometheus', uid: '${datasource}' };
 
-/** What a panel says when no rule has recorded anything for it. */
+/** The empty state of a panel without recorded series. */
 export const noRules = 'no data: are the recording rules loaded, and is a filter scraped?';
 
 interface Shown {
@@ -30,13 +30,13 @@ interface Shown {
   /** Columns of 24, and rows. */
   w: number;
   h: number;
-  /** What stands there when the query finds nothing. */
+  /** The empty state, shown if the query returns nothing. */
   noValue: string;
   unit: string;
   thresholds?: Threshold[];
 }
 
-/** Colours nothing: Grafana's own default would colour everything above 80 red. */
+/** No colours: Grafana's default would colour everything above 80 red. */
 const plain: Threshold[] = [{ color: 'text', value: null }];
 
 /** Green at 0, this colour from 1. */
@@ -60,7 +60,7 @@ function shared<B extends StatBuilder | TableBuilder | TimeseriesBuilder>(builde
 
 const query = (refId: string, expr: string) => new DataqueryBuilder().refId(refId).expr(expr).datasource(datasource);
 
-/** One number, or one for each series with its name. */
+/** A single number, or a named number for each series. */
 export function stat(shown: Shown & { expr: string; legend?: string; background?: boolean }): Unbuilt {
   const target = query('A', shown.expr).instant();
   const named = shown.legend !== undefined;
@@ -72,16 +72,16 @@ export function stat(shown: Shown & { expr: string; legend?: string; background?
     .reduceOptions(new ReduceDataOptionsBuilder().calcs(['lastNotNull']).fields('').values(false));
 }
 
-/** A column: the label or value it shows, its heading, and what is special about it. */
+/** A column: its label or value, its heading, and further properties. */
 export interface Column {
   from: string;
   to: string;
   properties?: DynamicConfigValue[];
 }
 
-/** A table whose queries, A, B and so on, are joined on their labels; columns not named are left out. */
+/** A table whose queries A, B and so on are joined on their labels; unnamed columns are omitted. */
 export function table(shown: Shown & { queries: string[]; columns: Column[]; sort: { field: string; desc: boolean } }): Unbuilt {
-  // Grafana calls the value of one query among several "Value #A", but plain "Value" when the others found nothing.
+  // Grafana names the value of one query among several "Value #A", but plain "Value" if the others return nothing.
   const columns = shown.columns.flatMap((column, index) => [{ ...column, index }, ...(column.from === 'Value #A' ? [{ ...column, from: 'Value', index }] : [])]);
   const builder = shared(new TableBuilder(), { ...shown })
     .targets(shown.queries.map((expr, index) => query(String.fromCharCode(65 + index), expr).instant().format(PromQueryFormat.Table)))
@@ -111,7 +111,7 @@ export function graph(shown: Shown & { lines: [expr: string, legend: string][]; 
   const stacked = shown.style !== 'line';
   const builder = shared(new TimeseriesBuilder(), shown)
     .targets(shown.lines.map(([expr, legend], index) => query(String.fromCharCode(65 + index), expr).range().legendFormat(legend)))
-    // The rules are evaluated every two minutes: finer steps would show the same numbers twice.
+    // The rules are evaluated every two minutes: finer steps would repeat values.
     .interval('2m')
     .min(0)
     .drawStyle(shown.style === 'bars' ? GraphDrawStyle.Bars : GraphDrawStyle.Line)

@@ -1,10 +1,10 @@
-/** Which namespace, workload and port can go STRICT, with what that rests on. */
+/** Which namespace, workload and port can go STRICT, with the evidence. */
 import { ago, cluster, count, covered, namespace, port, state, workload } from './columns.js';
 import { noRules, table, type Section } from './panels.js';
 import { blockingCallers, coverage, lastBlocking, provenSince, stateOf } from './queries.js';
 
 const evidence =
-  'Ready: no caller in the way within the window, and every pod with a sidecar reported throughout it. Proven since: all pods have reported without a gap of more than 15 minutes; a window is proven once it lies behind that time. A monthly job needs 35d.';
+  'Ready: no caller in the way within the window, and every pod with a sidecar reported throughout it. Proven since: all pods have reported since then without a gap of more than 15 minutes; a window is proven if it starts after that time. A monthly job needs 35d.';
 
 /** From the namespace down to the port. */
 export const readiness: Section = {
@@ -43,7 +43,7 @@ export const readiness: Section = {
     table({
       title: 'Ports',
       description:
-        'A workload held back by one port only can go STRICT with that port exempt: portLevelMtls in its PeerAuthentication, exempt in the filter’s configuration. Coverage and proof are those of the workload.',
+        'A workload that is blocked by a single port can go STRICT with that port exempt: in portLevelMtls of its PeerAuthentication and in exempt of the filter’s configuration. Coverage and proof are per workload.',
       w: 24,
       h: 7,
       unit: 'none',

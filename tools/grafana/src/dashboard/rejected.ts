@@ -1,17 +1,17 @@
-/** After the switch to STRICT: who is turned away, and who has gone quiet? */
+/** After the switch to STRICT: rejected callers, and callers that went quiet. */
 import { ago, caller, count, namespace, port, speaks, workload } from './columns.js';
 import { graph, noneIsGood, table, type Section } from './panels.js';
 import { callerLabels, ofCaller, quiet } from './queries.js';
 
 const failures = `plainsight:caller:handshake_failures:increase15m{${ofCaller}}`;
 
-/** Failed handshakes, and the callers of which a closed port leaves no other trace. */
+/** Failed handshakes, and plaintext callers, whose only trace after the switch is their silence. */
 export const rejected: Section = {
   title: 'After the switch to STRICT: who was turned away',
   panels: [
     graph({
       title: 'Failed TLS handshakes by caller',
-      description: 'TLS handshakes within the 15 minutes before each point that ended without a valid client certificate. Plaintext is closed before any filter runs and is not in it. Envoy before 1.37 gives no reason, and this stays empty.',
+      description: 'TLS handshakes without a valid client certificate, in the 15 minutes before each point. Rejected plaintext is not included, because Envoy closes it before any filter runs. Always empty before Envoy 1.37, which reports no reason.',
       w: 8,
       h: 7,
       unit: 'none',
@@ -21,7 +21,7 @@ export const rejected: Section = {
     }),
     table({
       title: 'Callers turned away',
-      description: 'The most failed TLS handshakes in any 15 minutes of the time range, by caller.',
+      description: 'Max number of failed TLS handshakes in any 15 minutes of the time range, by caller.',
       w: 8,
       h: 7,
       unit: 'none',
@@ -33,7 +33,7 @@ export const rejected: Section = {
     }),
     table({
       title: 'Callers that went quiet',
-      description: 'Callers that STRICT would break, seen within the window but not in the last hour. After a switch these are the plaintext callers that are turned away now, unless they joined the mesh or call rarely.',
+      description: 'Callers that STRICT would break, seen within the window but not in the last hour. After a switch these are the rejected plaintext callers, unless they joined the mesh or call rarely.',
       w: 8,
       h: 7,
       unit: 'none',

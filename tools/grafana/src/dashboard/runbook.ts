@@ -1,9 +1,9 @@
 /** Links into docs/runbook.md: one heading for each kind of caller. */
 
-/** The chart replaces this address by its value `runbookUrl`. */
+/** The chart replaces this URL by its value `runbookUrl`. */
 export const runbook = 'https://github.com/plainsight/plainsight/blob/main/docs/runbook.md';
 
-/** Later lines win: what a caller speaks says more than where it is. */
+/** Later lines win: the protocol of a caller is more specific than its location. */
 const headings: [label: string, value: string, anchor: string][] = [
   ['', '', 'inject-a-sidecar'],
   ['caller_kind', 'Node', 'from-a-node'],
@@ -18,7 +18,7 @@ const headings: [label: string, value: string, anchor: string][] = [
 /** All headings that the dashboard links to. */
 export const anchors = headings.map(([, , anchor]) => anchor);
 
-/** The query with a label `runbook` that holds the heading for each caller. */
+/** Adds a label `runbook` with the heading for each caller to the query. */
 export function withRunbook(expr: string): string {
   return headings.reduce((inner, [label, value, anchor]) => `label_replace(${inner}, "runbook", "${anchor}", "${label}", "${value}")`, expr);
 }

@@ -1,4 +1,4 @@
-/** The first row: which namespaces can go STRICT, and what is missing for an answer. */
+/** The first row: which namespaces can go STRICT, and problems of the setup. */
 import { cluster, count, problem } from './columns.js';
 import { noneIsGood, noRules, stat, table, type Section } from './panels.js';
 import { asked, blocking, inNamespace, inWorkload } from './queries.js';
@@ -6,13 +6,13 @@ import { asked, blocking, inNamespace, inWorkload } from './queries.js';
 const ready = `plainsight:namespace:ready{${inNamespace}, ${asked}}`;
 const callers = `plainsight:namespace:blocking_callers{${inNamespace}, ${asked}}`;
 
-/** Every number obeys the variables. A monthly job needs 35d: it stands wherever the window matters. */
+/** Every number follows the variables. A monthly job needs 35d; every place where the window matters mentions it. */
 export const summary: Section = {
   title: 'Would STRICT break anyone? (window and way of counting: at the top; monthly jobs: 35d)',
   panels: [
     stat({
       title: 'Namespaces ready',
-      description: 'No caller that STRICT would break was seen within the window, and every pod with a sidecar reported throughout it. Choose 35d if a job calls once a month.',
+      description: 'No caller that STRICT would break was seen within the window, and every pod with a sidecar reported throughout it. Select 35d if a job calls once a month.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -25,7 +25,7 @@ export const summary: Section = {
     }),
     stat({
       title: 'With callers in the way',
-      description: 'Namespaces where a caller that STRICT would break was seen within the window. The next row names the callers.',
+      description: 'Namespaces where a caller that STRICT would break was seen within the window. The next row lists the callers.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -35,7 +35,7 @@ export const summary: Section = {
     }),
     stat({
       title: 'Not proven',
-      description: 'Namespaces without a caller in the way, where the filter has not reported from every pod for the whole window. Wait, choose a shorter window, or look at the coverage: silence alone is no evidence.',
+      description: 'Namespaces without a caller in the way, but not every pod has reported for the whole window. Wait, select a shorter window, or check the coverage: missing data is not evidence.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -45,7 +45,7 @@ export const summary: Section = {
     }),
     stat({
       title: 'Coverage',
-      description: 'Pods whose filter reports, of the running pods with an istio-proxy container. Below 100% the namespaces concerned are not proven.',
+      description: 'Share of running pods with an istio-proxy container whose filter reports. Below 100%, the affected namespaces are not proven.',
       w: 4,
       h: 4,
       unit: 'percentunit',
@@ -58,7 +58,7 @@ export const summary: Section = {
     }),
     stat({
       title: 'Callers in the way',
-      description: 'Callers that STRICT would break, seen within the window on a port that is not exempt. A caller counts once, however many workloads it calls.',
+      description: 'Callers that STRICT would break, seen within the window on a port that is not exempt. A caller of several workloads counts once.',
       w: 4,
       h: 4,
       unit: 'none',
@@ -68,7 +68,7 @@ export const summary: Section = {
     }),
     stat({
       title: 'Last plaintext',
-      description: 'How long ago a caller that STRICT would break was last seen in the last 40 days, whatever the window.',
+      description: 'Time since a caller that STRICT would break was last seen, within the last 40 days regardless of the window.',
       w: 4,
       h: 4,
       unit: 's',
@@ -82,7 +82,7 @@ export const summary: Section = {
     }),
     table({
       title: 'What is missing for an answer',
-      description: 'Faults of the setup that hide callers or leave readiness unproven. Empty: the recording rules are not evaluated in this Prometheus.',
+      description: 'Problems of the setup that hide callers or prevent proof. Empty: the recording rules are not evaluated in this Prometheus.',
       w: 24,
       h: 3,
       unit: 'none',

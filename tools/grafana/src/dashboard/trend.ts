@@ -1,22 +1,22 @@
-/** Does plaintext go away, and do new callers turn up? */
+/** The decline of plaintext, and new callers. */
 import { ago, caller, kind, namespace, port, speaks, workload } from './columns.js';
 import { graph, noRules, table, type Section } from './panels.js';
 import { asked, callerLabels, inNamespace, inWorkload, labelsOf, ofCaller } from './queries.js';
 
 const rate = (what: 'connections' | 'requests', more = '') => `sum by (${labelsOf.namespace}) (plainsight:port:${what}:rate5m{${inWorkload}${more}})`;
 
-/** The share without mutual TLS: 0, not absent, where all of it was mutual TLS. */
+/** The share without mutual TLS: 0, not absent, if all of it was mutual TLS. */
 const share = (what: 'connections' | 'requests') => `(${rate(what, ', peer!="mutual_tls"')} or 0 * ${rate(what)}) / (${rate(what)} > 0)`;
 
 const firstSeen = `plainsight:caller:first_seen_timestamp_seconds{${ofCaller}, strict="reject", traffic=~"$counted"}`;
 
-/** Curves over the time range of the dashboard, and the newest callers. */
+/** Curves over the dashboard's time range, and the newest callers. */
 export const trend: Section = {
   title: 'Over time',
   panels: [
     graph({
       title: 'Readiness of namespaces',
-      description: 'Namespaces by state, for the window and the way of counting chosen at the top.',
+      description: 'Namespaces by state, for the window and the way of counting selected at the top.',
       w: 12,
       h: 7,
       unit: 'none',
@@ -30,28 +30,28 @@ export const trend: Section = {
     }),
     graph({
       title: 'Share of connections without mutual TLS',
-      description: 'Of each called namespace’s inbound connections, the share that was plaintext, TLS without a client certificate, or the application’s own TLS. Sidecars keep connections open: see requests beside it. A gap: nothing came in.',
+      description: 'Share of the inbound connections of each called namespace that was plaintext, TLS without a client certificate, or the application’s own TLS. Sidecars keep connections open, so compare with the requests. A gap means no traffic.',
       w: 12,
       h: 7,
       unit: 'percentunit',
-      noValue: 'nothing came in within the time range, or no rules',
+      noValue: 'no traffic within the time range, or no rules',
       max: 1,
       style: 'line',
       lines: [[share('connections'), '{{cluster}} {{destination_workload_namespace}}']],
     }),
     graph({
       title: 'Connections by what they speak',
-      description: 'Inbound connections per second by what the peer spoke, mutual TLS included. Probes and scrapes are in it.',
+      description: 'Inbound connections per second by protocol of the peer, including mutual TLS, probes and scrapes.',
       w: 12,
       h: 7,
       unit: 'cps',
-      noValue: 'nothing came in within the time range, or no rules',
+      noValue: 'no traffic within the time range, or no rules',
       style: 'stacked',
       lines: [[`sum by (peer) (plainsight:port:connections:rate5m{${inWorkload}})`, '{{peer}}']],
     }),
     graph({
       title: 'Share of requests without mutual TLS',
-      description: 'The same for HTTP requests. A caller that holds one connection open for days shows here and not in the connections.',
+      description: 'The same for HTTP requests. A caller that keeps one connection open for days is visible here, but not in the connections.',
       w: 12,
       h: 7,
       unit: 'percentunit',
@@ -72,7 +72,7 @@ export const trend: Section = {
     }),
     table({
       title: 'Newest callers',
-      description: 'The twenty callers that STRICT would break and that turned up last, with when they did.',
+      description: 'The 20 most recent new callers that STRICT would break, with the time of their first call.',
       w: 12,
       h: 8,
       unit: 'none',

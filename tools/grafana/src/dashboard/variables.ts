@@ -1,9 +1,9 @@
-/** The variables at the top: where to look, how far back, and which callers count. */
+/** The variables at the top: scope, window and way of counting. */
 import type { VariableOption } from '@grafana/grafana-foundation-sdk/dashboard';
 import { CustomVariableBuilder, DatasourceVariableBuilder, QueryVariableBuilder, VariableRefresh, VariableSort } from '@grafana/grafana-foundation-sdk/dashboard';
 import { datasource } from './panels.js';
 
-/** A variable whose values are those of a label. `All` is `.*`: it also matches an absent label. */
+/** A variable with the values of a label. `All` is `.*`, which also matches an absent label. */
 function label(name: string, title: string, description: string, query: string): QueryVariableBuilder {
   return new QueryVariableBuilder(name)
     .label(title)
@@ -18,7 +18,7 @@ function label(name: string, title: string, description: string, query: string):
     .current({ text: ['All'], value: ['$__all'] });
 }
 
-/** A variable with fixed values: the text is shown and is the rules' label, the value goes into expressions. */
+/** A variable with fixed values: the text is displayed and is the rules' label; the value is used in expressions. */
 function choice(name: string, title: string, description: string, chosen: number, options: [text: string, value: string][]): CustomVariableBuilder {
   const listed: VariableOption[] = options.map(([text, value], index) => ({ text, value, selected: index === chosen }));
   return new CustomVariableBuilder(name)
@@ -29,13 +29,13 @@ function choice(name: string, title: string, description: string, chosen: number
     .current(listed[chosen] ?? { text: '', value: '' })
     .multi(false)
     .includeAll(false)
-    // The rules know these values only.
+    // The rules record these values only.
     .allowCustomValue(false);
 }
 
 const days = (count: number) => `${count * 86400}`;
 
-/** In the order in which one narrows the other. */
+/** In order: each variable narrows the next. */
 export const variables = [
   new DatasourceVariableBuilder('datasource').label('Data source').description('The Prometheus with the recording rules of plainsight.').type('prometheus'),
   label('cluster', 'Cluster', 'The cluster label, where your Prometheus sets one.', 'label_values(plainsight:workload:proven, cluster)'),
