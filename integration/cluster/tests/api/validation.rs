@@ -3,11 +3,11 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
-use plainsight_cluster::chart::{documents, folder, render, root};
+use plainsight_cluster::chart::{any_image, documents, folder, plugins, render, root};
 use plainsight_cluster::cluster::Cluster;
 use plainsight_cluster::program::{program, source};
 use plainsight_cluster::strict;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Namespaces that the values and the documentation name.
 const NAMESPACES: [&str; 6] = [
@@ -83,6 +83,19 @@ fn manifests() -> anyhow::Result<Vec<(String, String)>> {
         "the documentation names {} objects",
         found.len() - sets
     );
+    for api in ["WasmPlugin", "TrafficExtension"] {
+        let mut image = any_image();
+        image["pullSecret"] = "registry".into();
+        let values = json!({
+            "image": image,
+            "api": api,
+            "namespaces": ["shop"],
+            "workload": {"matchLabels": {"app": "checkout"}},
+            "failStrategy": "FAIL_RELOAD",
+            "exemptions": [{"port": 9000}],
+        });
+        found.push((format!("{api} with every field"), plugins(values)?));
+    }
     found.push((
         "an exempt port".into(),
         strict::workload_except_port("shop"),
