@@ -99,6 +99,8 @@ impl ControlPlane {
                 "--use-service-account-credentials".to_owned(),
                 "--bind-address=127.0.0.1".to_owned(),
                 "--leader-elect=false".to_owned(),
+                // On a loaded machine kwok's heartbeats are late, and a node that is not ready takes its pods with it.
+                "--node-monitor-grace-period=1h".to_owned(),
             ],
         )?;
         let scheduler = launch(

@@ -89,7 +89,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
         "deployment/orders",
         "-n",
         NAMESPACE,
-        "--timeout=60s",
+        "--timeout=180s",
     ];
     cluster.kubectl(&ready, "").await?;
     let values = root().join("integration/cluster/charts/configured.values.yaml");

@@ -31,7 +31,7 @@ async fn definitions(cluster: &Cluster) -> anyhow::Result<()> {
             "wait",
             "--for=condition=Established",
             &name,
-            "--timeout=60s",
+            "--timeout=180s",
         ];
         cluster.kubectl(&established, "").await?;
     }
