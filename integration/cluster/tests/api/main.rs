@@ -1,6 +1,7 @@
 //! What only a real Kubernetes API and a real istiod can refute, in one cluster.
 
 mod command;
+mod coverage;
 mod istiod;
 mod modes;
 mod plan;
@@ -17,7 +18,7 @@ use plainsight_cluster::{suite, tests};
 fn main() -> ExitCode {
     let parts = Parts {
         registry: true,
-        ..Parts::default()
+        monitoring: true,
     };
     suite::run(
         parts,
@@ -29,6 +30,7 @@ fn main() -> ExitCode {
             validation::the_oldest_supported_release_knows_the_plugins,
             rights::the_charts_role_is_enough_and_nothing_else_is_asked,
             upgrade::each_upgrade_adds_and_removes_exactly_what_the_values_say,
+            coverage::coverage_and_names_survive_rollouts_and_restarts,
             revisions::the_charts_plugins_reach_the_sidecars_of_both_revisions,
             revisions::without_istiod_sidecars_serve_and_the_filter_counts,
         ],

@@ -152,8 +152,8 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
         .await?;
         for arguments in &COMMANDS[1..] {
             let own = evidence.ask_as(&kubeconfig, arguments).await?;
-            let before = evidence.ask(arguments).await?;
             let kept = std::fs::read_to_string(evidence.folder().join("snapshot.json"))?;
+            let before = evidence.ask(arguments).await?;
             let said = match arguments[0] {
                 "snapshot" => kept,
                 _ => format!("{}{}", own.out, own.err),
