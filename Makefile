@@ -202,14 +202,17 @@ test/unit:
 test/wasm-host: $(WASM)
 	PLAINSIGHT_WASM=$(abspath $(WASM)) cargo test --locked --package plainsight-wasm-host
 
+# These tests mostly wait: for an Envoy to start, for a drain, for the next flush of the counts.
+WAITING = -- --test-threads=8
+
 test/claims: $(WASM)
-	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-claims
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-claims $(WAITING)
 
 test/claims-oldest: $(WASM)
-	$(call envoy,$(OLDEST)) cargo test --locked --package plainsight-claims
+	$(call envoy,$(OLDEST)) cargo test --locked --package plainsight-claims $(WAITING)
 
 test/load: $(WASM)
-	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-load -- --test-threads=1
+	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-load $(WAITING)
 
 test/cli:
 	@tools/setup apt prometheus chromium
@@ -217,7 +220,7 @@ test/cli:
 
 test/prometheus:
 	@tools/setup apt prometheus
-	@promtool test rules $(PROMETHEUS)/tests/*.yml
+	@printf '%s\n' $(PROMETHEUS)/tests/*.yml | xargs --max-args=1 --max-procs="$$(nproc)" promtool test rules
 
 test/grafana:
 	@$(MAKE) gen/grafana-built

@@ -135,7 +135,7 @@ fn report_agrees_with_the_rules_in_every_window() {
     std::fs::write(
         &rules,
         text.replace("interval: 2m", "interval: 1s")
-            .replace("interval: 1m", "interval: 1s"),
+            .replace("interval: 4m", "interval: 1s"),
     )
     .unwrap();
     let configuration = format!(
@@ -147,7 +147,7 @@ fn report_agrees_with_the_rules_in_every_window() {
     // Every group has been evaluated for ten seconds on what is scraped: each has seen the others' results.
     let deadline = Instant::now() + Duration::from_secs(120);
     let settled = format!(
-        "count(plainsight:rules:evaluated_timestamp_seconds > {}) == 5 and on () plainsight:namespace:ready",
+        "count(plainsight:rules:evaluated_timestamp_seconds > {}) == 7 and on () plainsight:namespace:ready",
         mesh.now
     );
     let stable = "count_over_time(plainsight:rules:evaluated_timestamp_seconds{group=\"readiness-namespace\"}[10m]) > 10";

@@ -4,6 +4,7 @@
 
 For each size: CPU of Prometheus per minute, its memory, series, the slowest group, missed evaluations, the slowest query of the
 dashboard. It needs prometheus in the PATH and keeps two CPUs busy; figures go to the terminal and, as a Markdown table, to --out.
+As root it gives Prometheus priority over other work on the machine, so that the seconds of groups and queries are its own.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import pathlib
 import re
 import shutil
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -28,6 +30,7 @@ from mesh import Mesh
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 CONFIGURATION = ROOT / "envoy-config/prometheus"
 SCRAPE_SECONDS = 60
+MINUTES_WITHOUT_RULES = 2
 
 
 class Prometheus:
@@ -41,7 +44,16 @@ class Prometheus:
         self.log = open(self.folder / "log", "w", encoding="utf-8")
         self.process = subprocess.Popen(
             ["prometheus", f"--config.file={self.folder}/prometheus.yml", f"--storage.tsdb.path={self.folder}/data", f"--web.listen-address={self.address}"],
-            stdout=self.log, stderr=self.log)
+            stdout=self.log, stderr=self.log, start_new_session=True)
+        if os.geteuid() == 0:
+            self._prioritize()
+
+    def _prioritize(self):
+        """Highest priority. Where the kernel groups processes by session, only the session's own value counts against other sessions."""
+        os.setpriority(os.PRIO_PROCESS, self.process.pid, -20)
+        autogroup = pathlib.Path(f"/proc/{self.process.pid}/autogroup")
+        if autogroup.exists():
+            autogroup.write_text("-20")
 
     def _configure(self, mesh, with_rules):
         configuration = yaml.safe_load((CONFIGURATION / "prometheus.yml").read_text())
@@ -91,6 +103,11 @@ class Prometheus:
         lines = re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", self.get("metrics"), re.MULTILINE)
         return sum(float(value) for value in lines)
 
+    def group_seconds(self):
+        """Duration of each group's last evaluation."""
+        lines = re.findall(r'^prometheus_rule_group_last_duration_seconds{rule_group="[^"]*;([^"]+)"} (\S+)$', self.get("metrics"), re.MULTILINE)
+        return {group: float(seconds) for group, seconds in lines}
+
     def cpu_seconds(self):
         fields = pathlib.Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(") ", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -117,10 +134,15 @@ class Prometheus:
 
 
 def cpu_per_minute(prometheus, minutes):
-    """CPU seconds per minute over whole minutes, so that every scrape and evaluation counts as often as it happens."""
-    started, before = time.monotonic(), prometheus.cpu_seconds()
-    prometheus.wait_until("the end of the measurement", lambda: time.monotonic() >= started + minutes * 60, minutes + 1)
-    return (prometheus.cpu_seconds() - before) * 60 / (time.monotonic() - started)
+    """(CPU seconds per minute, durations of each group's evaluations) over whole minutes, so that every scrape and evaluation counts as often as it happens."""
+    started, before, groups = time.monotonic(), prometheus.cpu_seconds(), {}
+    while time.monotonic() < started + minutes * 60:
+        time.sleep(min(30, max(0, started + minutes * 60 - time.monotonic())))
+        for group, seconds in prometheus.group_seconds().items():
+            durations = groups.setdefault(group, [])
+            if seconds not in durations:
+                durations.append(seconds)
+    return (prometheus.cpu_seconds() - before) * 60 / (time.monotonic() - started), groups
 
 
 def dashboard_queries(path):
@@ -156,7 +178,7 @@ def measure(workloads, minutes, queries):
     with Prometheus(Mesh(workloads), with_rules=False) as prometheus:
         prometheus.wait_until("an answer", prometheus.answers)
         prometheus.wait_until("all targets scraped twice", lambda: prometheus.metric("prometheus_target_interval_length_seconds_count") >= workloads * 2)
-        bare = cpu_per_minute(prometheus, minutes)
+        bare, _ = cpu_per_minute(prometheus, MINUTES_WITHOUT_RULES)
         raw = prometheus.metric("prometheus_tsdb_head_series")
         bare_mib = prometheus.peak_mib()
     with Prometheus(Mesh(workloads), with_rules=True) as prometheus:
@@ -166,20 +188,19 @@ def measure(workloads, minutes, queries):
             "evidence of every caller and readiness",
             lambda: sum(float(row["value"][1]) for row in prometheus.query('count(plainsight:caller:first_seen_timestamp_seconds{caller_kind="Deployment"})')) >= wanted
             and prometheus.query('plainsight:namespace:ready'))
-        ruled = cpu_per_minute(prometheus, minutes)
-        groups = {group["name"]: group["evaluationTime"] for group in json.loads(prometheus.get("api/v1/rules"))["data"]["groups"]}
+        ruled, groups = cpu_per_minute(prometheus, minutes)
         unhealthy = [rule for group in json.loads(prometheus.get("api/v1/rules"))["data"]["groups"] for rule in group["rules"] if rule["health"] != "ok"]
         if unhealthy:
             sys.exit(f"rules-bench: rules that fail: {unhealthy}")
-        slow_group = max(groups, key=groups.get)
+        slow_group = max(groups, key=lambda group: statistics.median(groups[group]))
         slow_query, title = slowest_query(prometheus, queries)
         result = {
             "workloads": workloads, "pairs": pairs, "raw": raw, "added": prometheus.metric("prometheus_tsdb_head_series") - raw, "bare": bare, "ruled": ruled,
-            "slow_group": slow_group, "group_seconds": groups[slow_group], "missed": prometheus.metric("prometheus_rule_group_iterations_missed_total"),
+            "slow_group": slow_group, "group_seconds": statistics.median(groups[slow_group]), "longest": max(max(durations) for durations in groups.values()), "missed": prometheus.metric("prometheus_rule_group_iterations_missed_total"),
             "bare_mib": bare_mib, "mib": prometheus.peak_mib(), "slow_query": title, "query_seconds": slow_query,
         }
-        for group, seconds in sorted(groups.items(), key=lambda item: -item[1]):
-            print(f"  {group:<32} {seconds:6.2f} s")
+        for group, durations in sorted(groups.items()):
+            print(f"  {group:<32} median {statistics.median(durations):6.2f} s, longest {max(durations):6.2f} s")
             for rule in max((g["rules"] for g in json.loads(prometheus.get("api/v1/rules"))["data"]["groups"] if g["name"] == group), key=len):
                 if rule["evaluationTime"] > 0.05:
                     print(f"    {rule['name']:<60} {rule['evaluationTime']:6.2f} s  {rule.get('labels', '')}")
@@ -187,18 +208,18 @@ def measure(workloads, minutes, queries):
 
 
 def table(results):
-    head = ("| workloads | pairs of pod and caller | raw series | added by the rules | CPU s a minute: scrape alone / rules | slowest group | missed | memory MiB: without / with rules | slowest dashboard query |\n"
+    head = ("| workloads | pairs of pod and caller | raw series | added by the rules | CPU s a minute: scrape alone / rules | slowest group: median / longest of all | missed | memory MiB: without / with rules | slowest dashboard query |\n"
             "|---|---|---|---|---|---|---|---|---|\n")
     return head + "".join(
         f"| {r['workloads']} | {r['pairs']:,} | {r['raw']:,.0f} | {r['added']:,.0f} ({r['added'] / r['raw']:.0%}) | {r['bare']:.1f} / + {r['ruled'] - r['bare']:.1f} "
-        f"| {r['slow_group']} {r['group_seconds']:.2f} s | {r['missed']:.0f} | {r['bare_mib']:.0f} / {r['mib']:.0f} | {r['query_seconds']:.2f} s ({r['slow_query']}) |\n"
+        f"| {r['slow_group']} {r['group_seconds']:.1f} / {r['longest']:.1f} s | {r['missed']:.0f} | {r['bare_mib']:.0f} / {r['mib']:.0f} | {r['query_seconds']:.2f} s ({r['slow_query']}) |\n"
         for r in results)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--sizes", default="50,200,500")
-    parser.add_argument("--minutes", type=int, default=4, help="a multiple of 2, the interval of the rules")
+    parser.add_argument("--minutes", type=int, default=4, help="of measurement with the rules: a multiple of 4, the longest interval of a group")
     parser.add_argument("--dashboard", type=pathlib.Path, default=ROOT / "envoy-config/grafana/plainsight.json")
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()

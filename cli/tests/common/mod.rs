@@ -4,9 +4,8 @@
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
 pub mod mesh;
 
@@ -35,9 +34,8 @@ pub fn plainsight(arguments: &[&str]) -> Answer {
 
 /// A real Prometheus on a free port; it ends with the test.
 pub struct Prometheus {
-    child: Child,
     pub url: String,
-    _folder: tempfile::TempDir,
+    _running: plainsight_harness::prometheus::Prometheus,
 }
 
 impl Prometheus {
@@ -48,61 +46,16 @@ impl Prometheus {
 
     /// The same with a configuration.
     pub fn start(openmetrics: &str, configuration: &str) -> Prometheus {
-        let folder = tempfile::tempdir().unwrap();
-        let data = folder.path().join("data");
-        std::fs::create_dir(&data).unwrap();
-        if !openmetrics.is_empty() {
-            let text = folder.path().join("metrics.txt");
-            std::fs::write(&text, openmetrics).unwrap();
-            let made = Command::new("promtool")
-                .args(["tsdb", "create-blocks-from", "openmetrics", "-q"])
-                .args([&text, &data])
-                .output()
-                .expect("promtool: install the package prometheus");
-            assert!(
-                made.status.success(),
-                "promtool: {}",
-                String::from_utf8_lossy(&made.stderr)
-            );
-        }
-        let config = folder.path().join("prometheus.yml");
-        std::fs::write(&config, configuration).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let url = format!("http://127.0.0.1:{port}");
-        let log = std::fs::File::create(folder.path().join("log")).unwrap();
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", config.display()))
-            .arg(format!("--storage.tsdb.path={}", data.display()))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .arg("--storage.tsdb.retention.time=200d")
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("prometheus: install the package prometheus");
-        let mut prometheus = Prometheus {
-            child,
+        let files = [("prometheus.yml", configuration.to_owned())];
+        let started = plainsight_harness::prometheus::Prometheus::start_with(&files, openmetrics);
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().build().unwrap();
+        let running = runtime.block_on(started).unwrap();
+        let url = format!("http://{}", running.address());
+        Prometheus {
             url,
-            _folder: folder,
-        };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while ureq::get(format!("{}/-/ready", prometheus.url))
-            .call()
-            .is_err()
-        {
-            let ended = prometheus.child.try_wait().unwrap();
-            let log = || std::fs::read_to_string(prometheus._folder.path().join("log")).unwrap();
-            assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "prometheus did not start: {}",
-                log()
-            );
-            std::thread::sleep(Duration::from_millis(50));
+            _running: running,
         }
-        prometheus
     }
 
     /// The command, asking this Prometheus.
@@ -110,13 +63,6 @@ impl Prometheus {
         let mut all = vec!["--prometheus", &self.url];
         all.extend(arguments);
         plainsight(&all)
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

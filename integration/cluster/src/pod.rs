@@ -165,7 +165,8 @@ impl Pod {
         self.network.run(work).await
     }
 
-    /// A call from the pod's address. There is no kube-proxy: only a sidecar reaches the address of a Service.
+    /// A call from the pod's address. There is no kube-proxy: only a sidecar reaches the address of a Service, and on an
+    /// HTTP port only for requests with the Service's name as their `host` header.
     ///
     /// # Errors
     /// The caller's error.

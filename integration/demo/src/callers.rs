@@ -35,43 +35,57 @@ pub struct Member {
     pub address: &'static str,
     /// The object behind the address.
     pub home: Home,
+    /// The ports of the called workload that it calls.
+    pub ports: &'static [u16],
     /// The description that the demo prints.
     pub does: &'static str,
 }
 
 /// The callers in the order they call.
-pub const CAST: [Member; 6] = [
+pub static CAST: [Member; 6] = [
     Member {
         address: "127.0.0.10",
         home: Home::Injected("shop", "storefront"),
+        ports: &[8080, 9000],
         does: "the storefront, through its sidecar: HTTP and TCP",
     },
     Member {
         address: "127.0.0.21",
         home: Home::CronJob("billing", "legacy-cron"),
+        ports: &[7777, 8080],
         does: "a CronJob without a sidecar: plain HTTP, also on a port that no Service declares",
     },
     Member {
         address: "127.0.0.22",
         home: Home::Node("node-1"),
+        ports: &[8080],
         does: "a kubelet's probe, from its node's address",
     },
     Member {
         address: "127.0.0.23",
         home: Home::StatefulSet("monitoring", "prometheus"),
+        ports: &[8080],
         does: "a Prometheus outside the mesh, scraping",
     },
     Member {
         address: "127.0.0.65",
         home: Home::Machine,
+        ports: &[9000],
         does: "a virtual machine: plain TCP, its address named in the configuration",
     },
     Member {
         address: "127.0.0.25",
         home: Home::Deployment("finance", "reports"),
+        ports: &[7000],
         does: "a client with its own TLS, which the sidecar passes through",
     },
 ];
+
+/// Those without a sidecar: STRICT would break each of them.
+pub fn plaintext() -> impl Iterator<Item = &'static Member> {
+    let has_none = |member: &&Member| !matches!(member.home, Home::Injected(..));
+    CAST.iter().filter(has_none)
+}
 
 /// The cluster that the callers are part of.
 pub fn cluster() -> Cluster {
@@ -114,7 +128,7 @@ pub fn cast() -> String {
 /// # Errors
 /// A call was not answered; PERMISSIVE serves them all.
 pub async fn call(places: &Places) -> anyhow::Result<u64> {
-    let [_, cron, probe, scraper, machine, reports] = CAST.map(|member| member.address);
+    let [_, cron, probe, scraper, machine, reports] = CAST.each_ref().map(|member| member.address);
     let mut requests = 0;
     // The application behind the client's sidecar; the server sees the sidecar's address, not this one.
     for _ in 0..5 {

@@ -12,7 +12,7 @@ use plainsight_harness::exposition::{Sample, Scrape};
 use plainsight_harness::pki::{Authority, Identity};
 use tempfile::TempDir;
 
-use crate::callers::{self, CAST, ORDERS, STOREFRONT};
+use crate::callers::{self, ORDERS, STOREFRONT};
 use crate::example::Example;
 use crate::places::{LISTENING, Places};
 
@@ -65,22 +65,29 @@ impl DemoMesh {
     }
 
     /// Makes every call and waits until the sidecar exposes every caller and every request, because workers flush their stats
-    /// periodically. Returns the number of addresses that STRICT would reject, counted once per port.
+    /// periodically.
     ///
     /// # Errors
     /// A call failed, or something is still missing from the metrics after a minute.
-    pub async fn call(&self) -> anyhow::Result<usize> {
+    pub async fn call(&self) -> anyhow::Result<()> {
         let requests = callers::call(&self.places).await?;
-        let scrape = self
-            .server
+        let called: usize = callers::plaintext().map(|member| member.ports.len()).sum();
+        self.server
             .scrape_until("every caller is in the metrics", |scrape| {
-                for member in &CAST {
-                    let shown = scrape.samples.iter().any(|sample| {
-                        sample.label("source_ip") == Some(member.address)
-                            || sample.label("source_principal") == Some(STOREFRONT)
-                    });
-                    ensure!(shown, "no metric for {}", member.address);
-                }
+                let shown = scrape
+                    .samples
+                    .iter()
+                    .any(|sample| sample.label("source_principal") == Some(STOREFRONT));
+                ensure!(shown, "no metric for {STOREFRONT}");
+                let rejected: BTreeSet<_> = counters(scrape, "plainsight_connections_total")
+                    .filter(|sample| sample.label("strict") == Some("reject"))
+                    .map(|sample| (sample.label("source_ip"), sample.label("destination_port")))
+                    .collect();
+                ensure!(
+                    rejected.len() == called,
+                    "plaintext callers and their ports: {} of {called}: {rejected:?}",
+                    rejected.len()
+                );
                 let counted: f64 = counters(scrape, "plainsight_requests_total")
                     .map(|sample| sample.value)
                     .sum();
@@ -91,11 +98,7 @@ impl DemoMesh {
                 Ok(())
             })
             .await?;
-        let rejected: BTreeSet<_> = counters(&scrape, "plainsight_connections_total")
-            .filter(|sample| sample.label("strict") == Some("reject"))
-            .map(|sample| (sample.label("source_ip"), sample.label("destination_port")))
-            .collect();
-        Ok(rejected.len())
+        Ok(())
     }
 
     /// The URL of the metrics of the server's sidecar.

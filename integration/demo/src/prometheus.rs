@@ -1,5 +1,6 @@
 //! A real Prometheus with the project's rules, and queries to it.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 
@@ -83,24 +84,39 @@ impl Prometheus {
         format!("http://{}", self.running.address())
     }
 
-    /// Waits until the rules name the callers of all `expected` ports and addresses, and have an answer for the demo's
-    /// window.
+    /// Waits until the evidence names every plaintext caller on each of its ports, and the rules count the workload's pods.
+    ///
+    /// Rows are not counted: a probe that was application traffic for a second has two.
     ///
     /// # Errors
-    /// Not within a minute.
-    pub async fn wait_for_callers(&self, expected: usize) -> anyhow::Result<()> {
-        for (what, query, rows) in [
-            ("prometheus: the rules name the callers", BLOCKING, expected),
-            ("prometheus: the rules count the pods", COVERAGE, 1),
-        ] {
-            self.running
-                .until(what, query, |found| {
-                    ensure!(found.len() >= rows, "{} of {rows} rows", found.len());
-                    Ok(())
-                })
-                .await?;
-        }
-        Ok(())
+    /// Not within a minute; the message names the callers that are there.
+    pub async fn wait_for_callers(&self) -> anyhow::Result<()> {
+        let callers = callers::plaintext().count();
+        let ports: usize = callers::plaintext().map(|member| member.ports.len()).sum();
+        let what = "prometheus: the rules name the callers";
+        self.running
+            .until(what, BLOCKING, |rows| {
+                let pairs = rows
+                    .iter()
+                    .map(|row| (row.label("caller"), row.label("destination_port")));
+                let pairs: BTreeSet<_> = pairs.collect();
+                let named: BTreeSet<_> = pairs.iter().map(|(caller, _)| caller).collect();
+                ensure!(
+                    named.len() == callers && pairs.len() == ports,
+                    "expected {callers} callers on {ports} ports, got {} on {}: {pairs:?}",
+                    named.len(),
+                    pairs.len()
+                );
+                Ok(())
+            })
+            .await?;
+        let what = "prometheus: the rules count the pods";
+        self.running
+            .until(what, COVERAGE, |rows| {
+                ensure!(!rows.is_empty(), "no rows");
+                Ok(())
+            })
+            .await
     }
 
     /// Three queries to try while the demo keeps running, each with its current number of rows.

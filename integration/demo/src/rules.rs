@@ -29,8 +29,8 @@ fn faster(text: &str) -> anyhow::Result<String> {
         .context("groups: expected a list")?
     {
         ensure!(
-            group["interval"] == "2m",
-            "groups: {}: interval: expected 2m, got {}",
+            group["interval"] == "2m" || group["interval"] == "4m",
+            "groups: {}: interval: expected 2m or 4m, got {}",
             group["name"],
             group["interval"]
         );

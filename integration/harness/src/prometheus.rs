@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, bail, ensure};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -12,6 +14,9 @@ use crate::callers::Caller;
 use crate::eventually::eventually;
 use crate::ports::ReservedPort;
 use crate::process::Process;
+
+/// The folder of its blocks.
+const STORAGE: &str = "series";
 
 /// A running Prometheus. Dropping it kills the process.
 pub struct Prometheus {
@@ -28,6 +33,14 @@ impl Prometheus {
     /// # Errors
     /// No such program, or a configuration that it rejects; the log's tail is in the message.
     pub async fn start(files: &[(&str, String)]) -> anyhow::Result<Self> {
+        Self::start_with(files, "").await
+    }
+
+    /// The same, with the samples of an OpenMetrics text in its storage.
+    ///
+    /// # Errors
+    /// As [`Prometheus::start`], or `promtool` rejects the text.
+    pub async fn start_with(files: &[(&str, String)], samples: &str) -> anyhow::Result<Self> {
         let port = ReservedPort::take()?;
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port.number()));
         let folder = tempfile::Builder::new()
@@ -36,11 +49,14 @@ impl Prometheus {
         for (name, text) in files {
             std::fs::write(folder.path().join(name), text).with_context(|| (*name).to_owned())?;
         }
+        if !samples.is_empty() {
+            store(folder.path(), samples)?;
+        }
         let log = folder.path().join("log");
         let mut process = Process::start("prometheus", log, |command| {
             command
                 .arg("--config.file=prometheus.yml")
-                .arg("--storage.tsdb.path=series")
+                .arg(format!("--storage.tsdb.path={STORAGE}"))
                 .arg(format!("--web.listen-address={address}"))
                 .current_dir(folder.path());
         })?;
@@ -61,6 +77,21 @@ impl Prometheus {
     pub fn log(&self) -> String {
         self.process.log()
     }
+}
+
+fn store(folder: &Path, samples: &str) -> anyhow::Result<()> {
+    let text = "samples.txt";
+    std::fs::write(folder.join(text), samples)?;
+    std::fs::create_dir(folder.join(STORAGE))?;
+    let made = Command::new("promtool")
+        .args(["tsdb", "create-blocks-from", "openmetrics", "--quiet"])
+        .args([text, STORAGE])
+        .current_dir(folder)
+        .output()
+        .context("promtool: install the package prometheus")?;
+    let error = String::from_utf8_lossy(&made.stderr);
+    ensure!(made.status.success(), "promtool: {error}");
+    Ok(())
 }
 
 impl std::ops::Deref for Prometheus {

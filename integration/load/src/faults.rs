@@ -52,6 +52,8 @@ struct Scenario {
     fault: &'static str,
     stages: &'static [(&'static str, Counted)],
     target: Target,
+    /// The configuration in force.
+    current: Draining,
     load: Steady,
     plan: Plan,
     results: Vec<StageResult>,
@@ -73,6 +75,7 @@ impl Scenario {
         Ok(Self {
             fault,
             stages,
+            current: target.started.clone(),
             target,
             load,
             plan,
@@ -86,7 +89,12 @@ impl Scenario {
     async fn apply(&mut self, changed: &Draining) -> anyhow::Result<()> {
         self.call_lasting().await?;
         self.next_stage().await?;
+        if changed.module() != self.current.module() {
+            let beside = self.target.with_beside(&self.current, changed)?;
+            self.target.envoy.apply(&beside).await?;
+        }
         self.target.envoy.apply(changed).await?;
+        self.current = changed.clone();
         self.next_stage().await?;
         self.load.go_on(self.plan.conversations).await
     }

@@ -1,6 +1,7 @@
 //! The target of the load: an application behind a PERMISSIVE sidecar with four workers.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use plainsight_harness::app::App;
@@ -21,6 +22,16 @@ pub struct Draining {
     pub sidecar: Sidecar,
     /// `--drain-time-s`.
     pub seconds: u32,
+    /// Plugins on a listener of their own, which nobody calls.
+    pub beside: Option<Sidecar>,
+}
+
+impl Draining {
+    /// The module of the plugins, if there are any.
+    pub fn module(&self) -> Option<&Path> {
+        let plugin = self.sidecar.http_plugins.first();
+        plugin.map(|plugin| plugin.module.as_path())
+    }
 }
 
 impl Configuration for Draining {
@@ -28,7 +39,8 @@ impl Configuration for Draining {
         self.sidecar.bootstrap()
     }
     fn listeners(&self) -> Vec<Value> {
-        self.sidecar.listeners()
+        let beside = self.beside.iter().flat_map(Sidecar::listeners);
+        self.sidecar.listeners().into_iter().chain(beside).collect()
     }
     fn concurrency(&self) -> u32 {
         self.sidecar.concurrency
@@ -46,7 +58,7 @@ pub struct Target {
     pub started: Draining,
     /// Its ports: HTTP first, then TCP ones.
     pub ports: Vec<SocketAddr>,
-    _app: App,
+    app: App,
 }
 
 impl Target {
@@ -92,13 +104,17 @@ impl Target {
         let addresses = ports.iter().map(Port::address).collect();
         let sidecar = Sidecar::new(Mode::Permissive, ports)?.with_concurrency(WORKERS);
         let sidecar = plugins(sidecar)?;
-        let started = Draining { sidecar, seconds };
+        let started = Draining {
+            sidecar,
+            seconds,
+            beside: None,
+        };
         let envoy = Envoy::start(&started).await?;
         Ok(Self {
             envoy,
             started,
             ports: addresses,
-            _app: app,
+            app,
         })
     }
 
@@ -108,6 +124,23 @@ impl Target {
             http: self.ports[0],
             tcp: self.ports[1],
         }
+    }
+
+    /// `current` with the plugins of `next` on a listener beside it, so that Envoy compiles their module now.
+    ///
+    /// Envoy compiles in the turn of its main loop that reads the new listeners, and starts the drain of the old ones at
+    /// the end of that turn. libevent counts the drain from the turn's beginning
+    /// (<https://github.com/libevent/libevent/issues/1173>), so on a busy machine compiling takes up the drain.
+    ///
+    /// # Errors
+    /// No free port.
+    pub fn with_beside(&self, current: &Draining, next: &Draining) -> anyhow::Result<Draining> {
+        let mut beside = next.sidecar.clone();
+        beside.ports = vec![Port::declared(Protocol::Http, self.app.address())?];
+        Ok(Draining {
+            beside: Some(beside),
+            ..current.clone()
+        })
     }
 
     /// The mesh's certificates.

@@ -7,7 +7,7 @@ use plainsight_harness::callers::Caller;
 use plainsight_harness::shapes::{FailurePolicy, Plugin};
 use serde_json::{Value, json};
 
-use crate::scene::{CONFIG_ERRORS, HEADER, REQUESTS, Scene, plaintext_from};
+use crate::scene::{CONFIG_ERRORS, REQUESTS, Scene, plaintext_from};
 
 const POLICIES: [FailurePolicy; 3] = [
     FailurePolicy::Open,
@@ -85,12 +85,8 @@ async fn text_that_is_not_a_json_object_leaves_the_defaults_in_force() {
         "{\"callers\": {\"callers\": []}}",
     ] {
         let scene = scene_with(Some(text), FailurePolicy::Closed).await;
-        let reply = Caller::http1("127.0.0.2")
-            .call(scene.http.address())
-            .await
-            .unwrap();
         assert_eq!(
-            reply.header_seen_by_app(HEADER),
+            scene.header_from(Caller::http1("127.0.0.2")).await,
             [plaintext_from("127.0.0.2")],
             "{text:?}"
         );

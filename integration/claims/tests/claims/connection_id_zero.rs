@@ -1,13 +1,12 @@
 //! Envoy numbers connections from 0, so 0 is a valid id.
 
-use plainsight_harness::app::App;
 use plainsight_harness::callers::Caller;
 use plainsight_harness::envoy::{Configuration, Envoy};
 use plainsight_harness::eventually::eventually;
-use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::shapes::Sidecar;
 use serde_json::{Value, json};
 
-use crate::scene::{HEADER, change_managers, plaintext_from};
+use crate::scene::{HEADER, change_managers, one_http_port, plaintext_from};
 
 /// A sidecar that adds the connection's id to each request.
 struct AddConnectionId(Sidecar);
@@ -29,12 +28,7 @@ impl Configuration for AddConnectionId {
 
 #[tokio::test]
 async fn the_first_connection_of_a_proxy_has_the_id_0_and_is_reported() {
-    let app = App::start().await.unwrap();
-    let port = Port::declared(Protocol::Http, app.address()).unwrap();
-    let sidecar = Sidecar::new(Mode::Permissive, vec![port.clone()])
-        .unwrap()
-        .with_plainsight(json!({}))
-        .unwrap();
+    let (_app, port, sidecar) = one_http_port().await;
     let mut first = None;
     let envoy = Envoy::start_with_first(&AddConnectionId(sidecar), async || {
         let caller = Caller::http1("127.0.0.2");

@@ -1,12 +1,11 @@
 //! An asynchronous filter ahead of the plugin: when a request continues, another connection received data last.
 
-use plainsight_harness::app::App;
 use plainsight_harness::callers::Caller;
 use plainsight_harness::envoy::{Configuration, Envoy};
-use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::shapes::Sidecar;
 use serde_json::{Value, json};
 
-use crate::scene::{HEADER, change_managers, mesh_client, plaintext_from};
+use crate::scene::{HEADER, change_managers, mesh_client, one_http_port, plaintext_from};
 
 /// A sidecar that delays each request ahead of its plugins, as external authorization does.
 struct Delaying(Sidecar);
@@ -35,12 +34,7 @@ impl Configuration for Delaying {
 
 #[tokio::test]
 async fn delayed_requests_are_attributed_to_their_own_callers() {
-    let app = App::start().await.unwrap();
-    let port = Port::declared(Protocol::Http, app.address()).unwrap();
-    let sidecar = Sidecar::new(Mode::Permissive, vec![port.clone()])
-        .unwrap()
-        .with_plainsight(json!({}))
-        .unwrap();
+    let (_app, port, sidecar) = one_http_port().await;
     let mesh = sidecar.mesh.client.clone();
     let envoy = Envoy::start(&Delaying(sidecar)).await.unwrap();
     let plain = async |source| Caller::http1(source).connect(port.address()).await;

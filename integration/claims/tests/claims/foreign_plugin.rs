@@ -125,20 +125,16 @@ async fn plainsight_installed_twice_counts_twice_with_the_same_verdict() {
         *sidecar = once.with_plainsight(json!({})).unwrap();
     })
     .await;
-    let reply = Caller::http1("127.0.0.2")
-        .call(scene.http.address())
-        .await
-        .unwrap();
     assert_eq!(
-        reply.header_seen_by_app(HEADER),
+        scene.header_from(Caller::http1("127.0.0.2")).await,
         [plaintext_from("127.0.0.2")]
     );
-    let reply = Caller::http1("127.0.0.3")
-        .over_mesh(scene.client())
-        .call(scene.http.address())
-        .await
-        .unwrap();
-    assert_eq!(reply.header_seen_by_app(HEADER), [mesh_client()]);
+    assert_eq!(
+        scene
+            .header_from(Caller::http1("127.0.0.3").over_mesh(scene.client()))
+            .await,
+        [mesh_client()]
+    );
     for metric in [CONNECTIONS, REQUESTS] {
         scene
             .counted(

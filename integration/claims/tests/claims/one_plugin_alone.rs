@@ -12,11 +12,7 @@ async fn the_network_plugin_alone_reports_every_connection_and_no_request() {
         sidecar.network_plugins = vec![Plugin::plainsight("network", &json!({})).unwrap()];
     })
     .await;
-    let reply = Caller::http1("127.0.0.2")
-        .call(scene.http.address())
-        .await
-        .unwrap();
-    assert_eq!(reply.header_seen_by_app(HEADER), [""; 0]);
+    assert_eq!(scene.header_from(Caller::http1("127.0.0.2")).await, [""; 0]);
     Caller::bytes("127.0.0.3")
         .call(scene.tcp.address())
         .await
@@ -65,12 +61,12 @@ async fn the_http_plugin_alone_reports_every_request_and_its_connection() {
             [plaintext_from("127.0.0.2")]
         );
     }
-    let reply = Caller::http2("127.0.0.3")
-        .over_mesh(scene.client())
-        .call(scene.http.address())
-        .await
-        .unwrap();
-    assert_eq!(reply.header_seen_by_app(HEADER), [mesh_client()]);
+    assert_eq!(
+        scene
+            .header_from(Caller::http2("127.0.0.3").over_mesh(scene.client()))
+            .await,
+        [mesh_client()]
+    );
     let scrape = scene.counted(REQUESTS, &[], 4.0).await;
     assert_eq!(
         scrape.sum(
@@ -98,12 +94,8 @@ async fn misleading_names_change_nothing() {
             sidecar.http_plugins = vec![plugin(http, "second")];
         })
         .await;
-        let reply = Caller::http1("127.0.0.2")
-            .call(scene.http.address())
-            .await
-            .unwrap();
         assert_eq!(
-            reply.header_seen_by_app(HEADER),
+            scene.header_from(Caller::http1("127.0.0.2")).await,
             [plaintext_from("127.0.0.2")],
             "{network} {http}"
         );

@@ -4,7 +4,7 @@ use plainsight_harness::callers::Caller;
 use plainsight_harness::pki::Mesh;
 use serde_json::json;
 
-use crate::scene::{CONNECTIONS, HEADER, OVERFLOW, REQUESTS, Scene};
+use crate::scene::{CONNECTIONS, OVERFLOW, REQUESTS, Scene};
 
 #[tokio::test]
 async fn each_spiffe_id_has_its_series_up_to_the_cap() {
@@ -12,13 +12,10 @@ async fn each_spiffe_id_has_its_series_up_to_the_cap() {
     for index in 0..6 {
         let principal = format!("spiffe://cluster.local/ns/shop/sa/web-{index}");
         let identity = scene.sidecar.mesh.authority.spiffe(&principal).unwrap();
-        let reply = Caller::http1("127.0.0.2")
-            .over_mesh(&identity)
-            .call(scene.http.address())
-            .await
-            .unwrap();
         assert_eq!(
-            reply.header_seen_by_app(HEADER),
+            scene
+                .header_from(Caller::http1("127.0.0.2").over_mesh(&identity))
+                .await,
             [format!("mutual_tls;strict=allow;principal=\"{principal}\"")]
         );
     }
@@ -68,13 +65,10 @@ async fn a_spiffe_id_with_special_characters_reaches_the_application_intact() {
     let scene = Scene::start(json!({"principals": true})).await;
     let principal = "spiffe://x/ns/a;b=\"c\\d\"/sa/%2e,;";
     let identity = scene.sidecar.mesh.authority.spiffe(principal).unwrap();
-    let reply = Caller::http1("127.0.0.2")
-        .over_mesh(&identity)
-        .call(scene.http.address())
-        .await
-        .unwrap();
     assert_eq!(
-        reply.header_seen_by_app(HEADER),
+        scene
+            .header_from(Caller::http1("127.0.0.2").over_mesh(&identity))
+            .await,
         [r#"mutual_tls;strict=allow;principal="spiffe://x/ns/a;b=\"c\\d\"/sa/%2e,;""#]
     );
     let scrape = scene

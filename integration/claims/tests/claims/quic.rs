@@ -4,14 +4,13 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use plainsight_harness::app::App;
 use plainsight_harness::callers::{Caller, Tls, TlsVersion};
 use plainsight_harness::envoy::{Configuration, Envoy};
 use plainsight_harness::eventually::in_time;
-use plainsight_harness::shapes::{Mode, Port, Protocol, Sidecar};
+use plainsight_harness::shapes::Sidecar;
 use serde_json::{Value, json};
 
-use crate::scene::{CONNECTIONS, HANDSHAKE_FAILURES};
+use crate::scene::{CONNECTIONS, HANDSHAKE_FAILURES, one_http_port};
 
 /// A sidecar with one HTTP port, and on the same port over UDP the same filters for HTTP/3.
 struct WithQuic(Sidecar);
@@ -93,12 +92,7 @@ async fn request(envoy: &Envoy, to: SocketAddr, ends: Ends) -> anyhow::Result<u1
 
 #[tokio::test]
 async fn a_client_served_over_quic_is_not_a_failed_handshake() {
-    let app = App::start().await.unwrap();
-    let port = Port::declared(Protocol::Http, app.address()).unwrap();
-    let sidecar = Sidecar::new(Mode::Permissive, vec![port.clone()])
-        .unwrap()
-        .with_plainsight(json!({}))
-        .unwrap();
+    let (_app, port, sidecar) = one_http_port().await;
     let mesh = sidecar.mesh.clone();
     let envoy = Envoy::start(&WithQuic(sidecar)).await.unwrap();
     for ends in [Ends::Client, Ends::Envoy] {

@@ -53,6 +53,12 @@ impl Scene {
         &self.sidecar.mesh.client
     }
 
+    /// The values of the header that the application sees in a request of `caller` to the HTTP port.
+    pub async fn header_from(&self, caller: Caller) -> Vec<String> {
+        let reply = caller.call(self.http.address()).await.unwrap();
+        reply.header_seen_by_app(HEADER)
+    }
+
     /// Waits until `metric` with `labels` sums to `value`.
     pub async fn counted(&self, metric: &str, labels: &[(&str, &str)], value: f64) -> Scrape {
         self.envoy
@@ -91,6 +97,15 @@ impl Scene {
     pub async fn has_failure_reasons(&self) -> bool {
         !self.envoy.version().await.unwrap().starts_with("1.36.")
     }
+}
+
+/// An application behind a PERMISSIVE sidecar with one HTTP port and both plugins, for tests that start Envoy themselves.
+pub async fn one_http_port() -> (App, Port, Sidecar) {
+    let app = App::start().await.unwrap();
+    let port = Port::declared(Protocol::Http, app.address()).unwrap();
+    let sidecar = Sidecar::new(Mode::Permissive, vec![port.clone()]).unwrap();
+    let plugins = serde_json::json!({});
+    (app, port, sidecar.with_plainsight(plugins).unwrap())
 }
 
 /// An address of 127.0.0.1 without a listener, and the reservation that keeps it free.

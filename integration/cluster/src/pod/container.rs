@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, ensure};
 use plainsight_harness::process::Process;
@@ -14,6 +15,9 @@ use crate::program::{PATH, program, source};
 
 /// The file of `container.sh`, beside the roots of all pods.
 pub(crate) const SCRIPT: &str = include_str!("container.sh");
+
+/// Distinguishes the users of one test's containers.
+static STARTED: AtomicU32 = AtomicU32::new(0);
 
 /// The programs of an image: the first is the entry point, each with its path in the container.
 struct Image(Vec<(PathBuf, &'static str)>);
@@ -146,9 +150,13 @@ impl<'a> Container<'a> {
     }
 
     fn configure(&self, namespace: &Namespace, command: &mut Command) {
-        let user = &self.spec["securityContext"]["runAsUser"];
-        let group = &self.spec["securityContext"]["runAsGroup"];
-        let id = |value: &Value| value.as_u64().unwrap_or(0).to_string();
+        let id = |field: &str| self.spec["securityContext"][field].as_u64().unwrap_or(0);
+        // The kernel counts inotify instances by user, 128 each, and an Envoy needs several: each container has a user
+        // of its own, as in a user namespace. Istio's iptables rules know the proxy by its group too.
+        let user = match id("runAsUser") {
+            0 => 0,
+            _ => std::process::id().wrapping_mul(1024) + STARTED.fetch_add(1, Ordering::Relaxed),
+        };
         command
             .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--"])
             .args([
@@ -162,7 +170,7 @@ impl<'a> Container<'a> {
                 "container",
             ])
             .arg(&self.root)
-            .arg(format!("{}:{}", id(user), id(group)));
+            .arg(format!("{user}:{}", id("runAsGroup")));
         for (file, path) in &self.image.0 {
             command.arg(file).arg(path);
         }

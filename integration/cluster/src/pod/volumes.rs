@@ -20,18 +20,32 @@ pub(super) async fn mount(
     let volumes = pod["spec"]["volumes"].as_array();
     for mount in container["volumeMounts"].as_array().into_iter().flatten() {
         let path = mount["mountPath"].as_str().unwrap_or_default();
-        let place = root.join(path.trim_start_matches('/'));
-        std::fs::create_dir_all(&place)?;
-        // As an emptyDir: any user may write.
-        std::fs::set_permissions(&place, Permissions::from_mode(0o777))?;
+        let target = root.join(path.trim_start_matches('/'));
         let volume = volumes
             .into_iter()
             .flatten()
             .find(|volume| volume["name"] == mount["name"])
             .with_context(|| format!("volume {}: not in the pod", mount["name"]))?;
+        // One file of a Secret or a ConfigMap; a folder of an empty volume is as good as the volume.
+        let file = mount["subPath"]
+            .as_str()
+            .filter(|_| volume["emptyDir"].is_null());
+        let place = match file {
+            Some(_) => root
+                .join("volumes")
+                .join(volume["name"].as_str().unwrap_or_default()),
+            None => target.clone(),
+        };
+        std::fs::create_dir_all(&place)?;
+        // As an emptyDir: any user may write.
+        std::fs::set_permissions(&place, Permissions::from_mode(0o777))?;
         fill(cluster, pod, volume, &place)
             .await
             .with_context(|| format!("volume {}", mount["name"]))?;
+        if let Some(file) = file {
+            std::fs::create_dir_all(target.parent().context("mountPath: the root")?)?;
+            std::fs::copy(place.join(file), target)?;
+        }
     }
     Ok(())
 }

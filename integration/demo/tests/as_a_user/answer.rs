@@ -88,8 +88,8 @@ fn the_command_shows_the_calls_of_each_caller_and_which_callers_would_break() {
         "{text}"
     );
 
-    // `report`: namespace, mode, decision.
-    assert!(has(&["shop", "unknown", "not yet"]), "{text}");
+    // `report`: namespace, mode, decision, callers.
+    assert!(has(&["shop", "unknown", "not yet", "5"]), "{text}");
 
     // `explain`: workload, port, caller, kind.
     let explained = [

@@ -1,16 +1,21 @@
 //! An open connection of a caller.
+//!
+//! HTTP/2 goes through `h2` itself. hyper's client asks whether the connection takes further requests after it has sent
+//! one, and fails that request if a GOAWAY came in between (<https://github.com/hyperium/hyper/issues/2500>). A draining
+//! Envoy sends GOAWAY ahead of each response, so on a busy machine hyper loses a request that Envoy answers.
 
 use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
-use http_body_util::{BodyExt, Empty, StreamBody, combinators::UnsyncBoxBody};
-use hyper::body::{Frame, Incoming};
-use hyper::client::conn::{http1, http2};
-use hyper::header::HeaderMap;
+use h2::client::SendRequest;
+use h2::{RecvStream, SendStream};
+use http_body_util::{BodyExt, Empty};
+use hyper::client::conn::http1;
+use hyper::header::{HeaderMap, HeaderValue};
+use hyper::http::response::Parts;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
@@ -22,8 +27,6 @@ use crate::eventually::in_time;
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
-type Body = UnsyncBoxBody<Bytes, std::convert::Infallible>;
-
 /// An open connection. Dropping it closes it at once, without the protocol's own close.
 pub struct Connection {
     headers: HeaderMap,
@@ -31,10 +34,10 @@ pub struct Connection {
 }
 
 enum Session {
-    Http1(http1::SendRequest<Body>, JoinHandle<()>),
-    Http2(http2::SendRequest<Body>, JoinHandle<()>),
+    Http1(http1::SendRequest<Empty<Bytes>>, JoinHandle<()>),
+    Http2(SendRequest<Bytes>, JoinHandle<()>),
     Grpc {
-        connection: http2::SendRequest<Body>,
+        connection: SendRequest<Bytes>,
         driver: JoinHandle<()>,
         call: Option<GrpcCall>,
     },
@@ -46,8 +49,8 @@ enum Session {
 }
 
 struct GrpcCall {
-    sender: mpsc::Sender<Result<Frame<Bytes>, std::convert::Infallible>>,
-    response: Response<Incoming>,
+    sender: SendStream<Bytes>,
+    response: Response<RecvStream>,
 }
 
 impl Connection {
@@ -58,8 +61,7 @@ impl Connection {
                 Session::Http1(sender, tokio::spawn(async { drop(connection.await) }))
             }
             CallerProtocol::Http2 | CallerProtocol::Grpc => {
-                let (connection, driver) =
-                    http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+                let (connection, driver) = h2::client::handshake(stream).await?;
                 let driver = tokio::spawn(async { drop(driver.await) });
                 match caller.protocol {
                     CallerProtocol::Grpc => Session::Grpc {
@@ -93,15 +95,13 @@ impl Connection {
             match &mut self.session {
                 Session::Http1(sender, _) => {
                     sender.ready().await?;
-                    let request =
-                        request("GET", path, false, headers, Empty::new().boxed_unsync())?;
-                    read(sender.send_request(request).await?).await
+                    let mut request = request("GET", path, headers, Empty::new())?;
+                    let host = HeaderValue::from_static("orders");
+                    request.headers_mut().insert("host", host);
+                    let (parts, body) = sender.send_request(request).await?.into_parts();
+                    Ok(reply(parts, body.collect().await?.to_bytes()))
                 }
-                Session::Http2(sender, _) => {
-                    sender.ready().await?;
-                    let request = request("GET", path, true, headers, Empty::new().boxed_unsync())?;
-                    read(sender.send_request(request).await?).await
-                }
+                Session::Http2(sender, _) => http2(sender.clone(), path, headers).await,
                 Session::Grpc {
                     connection, call, ..
                 } => grpc(connection, call, path, headers).await,
@@ -116,8 +116,7 @@ impl Connection {
 
     /// Sets a header of all further requests.
     pub fn set_header(&mut self, name: &'static str, value: &'static str) {
-        self.headers
-            .insert(name, hyper::header::HeaderValue::from_static(value));
+        self.headers.insert(name, HeaderValue::from_static(value));
     }
 
     /// `requests` concurrent requests, multiplexed on one HTTP/2 connection.
@@ -128,24 +127,7 @@ impl Connection {
         let Session::Http2(sender, _) = &self.session else {
             bail!("caller: concurrent requests: not HTTP/2");
         };
-        let each = (0..requests).map(|_| {
-            let (mut sender, headers) = (sender.clone(), self.headers.clone());
-            async move {
-                sender.ready().await?;
-                read(
-                    sender
-                        .send_request(request(
-                            "GET",
-                            "/",
-                            true,
-                            headers,
-                            Empty::new().boxed_unsync(),
-                        )?)
-                        .await?,
-                )
-                .await
-            }
-        });
+        let each = (0..requests).map(|_| http2(sender.clone(), "/", self.headers.clone()));
         futures_util::future::try_join_all(each).await
     }
 
@@ -181,31 +163,42 @@ impl Connection {
     }
 }
 
-fn request(
-    method: &str,
-    path: &str,
-    absolute: bool,
-    headers: HeaderMap,
-    body: Body,
-) -> anyhow::Result<Request<Body>> {
-    let builder = Request::builder().method(method);
-    let mut request = if absolute {
-        builder.uri(format!("http://orders{path}")).body(body)?
-    } else {
-        builder.uri(path).header("host", "orders").body(body)?
-    };
+fn request<B>(method: &str, uri: &str, headers: HeaderMap, body: B) -> anyhow::Result<Request<B>> {
+    let mut request = Request::builder().method(method).uri(uri).body(body)?;
     request.headers_mut().extend(headers);
     Ok(request)
 }
 
-async fn read(response: Response<Incoming>) -> anyhow::Result<Reply> {
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes();
-    Ok(Reply {
+fn reply(parts: Parts, body: Bytes) -> Reply {
+    Reply {
         status: parts.status.as_u16(),
         headers: parts.headers,
         body,
-    })
+    }
+}
+
+async fn http2(
+    sender: SendRequest<Bytes>,
+    path: &str,
+    headers: HeaderMap,
+) -> anyhow::Result<Reply> {
+    let request = request("GET", &format!("http://orders{path}"), headers, ())?;
+    let (response, _) = sender.ready().await?.send_request(request, true)?;
+    let (parts, mut stream) = response.await?.into_parts();
+    let mut body = Vec::new();
+    while let Some(chunk) = data(&mut stream).await? {
+        body.extend_from_slice(&chunk);
+    }
+    Ok(reply(parts, body.into()))
+}
+
+/// The next chunk, with its part of the flow control window given back.
+async fn data(stream: &mut RecvStream) -> anyhow::Result<Option<Bytes>> {
+    let Some(chunk) = stream.data().await.transpose()? else {
+        return Ok(None);
+    };
+    stream.flow_control().release_capacity(chunk.len())?;
+    Ok(Some(chunk))
 }
 
 /// A gRPC message: no compression, a length, the bytes
@@ -213,36 +206,24 @@ async fn read(response: Response<Incoming>) -> anyhow::Result<Reply> {
 const GRPC_MESSAGE: Bytes = Bytes::from_static(b"\0\0\0\0\x04ping");
 
 async fn grpc(
-    connection: &mut http2::SendRequest<Body>,
+    connection: &SendRequest<Bytes>,
     call: &mut Option<GrpcCall>,
     path: &str,
     headers: HeaderMap,
 ) -> anyhow::Result<Reply> {
-    if call.is_none() {
-        let (sender, receiver) = mpsc::channel(4);
-        sender.send(Ok(Frame::data(GRPC_MESSAGE))).await?;
-        let frames = futures_util::stream::unfold(receiver, |mut receiver| async {
-            receiver.recv().await.map(|frame| (frame, receiver))
-        });
-        let mut request = request(
-            "POST",
-            path,
-            true,
-            headers,
-            StreamBody::new(frames).boxed_unsync(),
-        )?;
-        request.headers_mut().insert(
-            "content-type",
-            hyper::header::HeaderValue::from_static("application/grpc"),
-        );
-        request
-            .headers_mut()
-            .insert("te", hyper::header::HeaderValue::from_static("trailers"));
-        connection.ready().await?;
-        let response = connection.send_request(request).await?;
+    if let Some(open) = call {
+        open.sender.send_data(GRPC_MESSAGE, false)?;
+    } else {
+        let mut request = request("POST", &format!("http://orders{path}"), headers, ())?;
+        for (name, value) in [("content-type", "application/grpc"), ("te", "trailers")] {
+            let value = HeaderValue::from_static(value);
+            request.headers_mut().insert(name, value);
+        }
+        let mut connection = connection.clone().ready().await?;
+        let (response, mut sender) = connection.send_request(request, false)?;
+        sender.send_data(GRPC_MESSAGE, false)?;
+        let response = response.await?;
         *call = Some(GrpcCall { sender, response });
-    } else if let Some(open) = call {
-        open.sender.send(Ok(Frame::data(GRPC_MESSAGE))).await?;
     }
     let open = call.as_mut().context("caller: no gRPC call")?;
     let mut reply = Reply {
@@ -252,12 +233,10 @@ async fn grpc(
     };
     let mut body = Vec::new();
     while body.len() < GRPC_MESSAGE.len() {
-        let Some(frame) = open.response.body_mut().frame().await else {
+        let Some(chunk) = data(open.response.body_mut()).await? else {
             break;
         };
-        if let Ok(bytes) = frame?.into_data() {
-            body.extend_from_slice(&bytes);
-        }
+        body.extend_from_slice(&chunk);
     }
     reply.body = body.into();
     ensure!(
