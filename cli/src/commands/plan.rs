@@ -102,6 +102,10 @@ pub fn run(
             "plan: {namespace} is the root namespace: its policy is the whole mesh's, and a plan never touches it"
         )));
     }
+    // A guessed root namespace, for example, decides what the modes of today are.
+    for note in &context.evidence.notes {
+        eprintln!("plainsight: {note}");
+    }
     let answers = namespaces(context.workloads(), Some(policies), &context.question);
     let Some(answer) = answers.first() else {
         return Ok(nothing(namespace, &context));

@@ -226,7 +226,12 @@ impl Reader {
             }
             Ok(None) => istio_namespace.to_owned(),
             Err(error) => {
-                let problem = self.problem("get", "configmaps/istio", &error);
+                let problem = self.problem(
+                    "get",
+                    "configmaps/istio",
+                    &format!("namespace {istio_namespace}"),
+                    &error,
+                );
                 notes.push(format!("{problem}; the root namespace is taken to be {istio_namespace} (--root-namespace)"));
                 istio_namespace.to_owned()
             }
@@ -249,7 +254,7 @@ impl Reader {
             let page = api
                 .list(&parameters)
                 .await
-                .map_err(|error| self.problem("list", what, &error))?;
+                .map_err(|error| self.problem("list", what, "all namespaces", &error))?;
             found.extend(page.items.into_iter().map(&reduce));
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => parameters.continue_token = Some(token),
@@ -258,10 +263,10 @@ impl Reader {
         }
     }
 
-    fn problem(&self, verb: &str, what: &str, error: &kube::Error) -> Error {
+    fn problem(&self, verb: &str, what: &str, place: &str, error: &kube::Error) -> Error {
         Error::Kubernetes(match error {
             kube::Error::Api(status) if status.code == 403 => format!(
-                "cannot {verb} {what} in all namespaces: forbidden: the kubeconfig's user needs the right to {verb} {what} (the chart's cli.rbac grants it), or use --no-cluster"
+                "cannot {verb} {what} in {place}: forbidden: the kubeconfig's user needs the right to {verb} {what} (the chart's cli.rbac grants it), or use --no-cluster"
             ),
             kube::Error::Api(status) if status.code == 401 => format!(
                 "{}: 401: the kubeconfig's credentials are not accepted",

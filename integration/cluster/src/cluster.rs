@@ -319,6 +319,8 @@ impl Deref for Cluster {
 /// Of every wait by kubectl.
 const PATIENCE: &str = "--timeout=180s";
 
+/// The namespace whose ServiceAccounts the API server's audit log covers: `audit.log` in [`Cluster::folder`].
+pub const AUDITED: &str = "ci";
 /// Where Istio's control plane is.
 pub const ISTIO: &str = "istio-system";
 const NODES: u8 = 3;

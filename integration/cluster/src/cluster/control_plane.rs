@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use plainsight_harness::process::Process;
 
-use super::{API_PORT, PODS, ROUTER};
+use super::{API_PORT, AUDITED, PODS, ROUTER};
 use crate::network::Namespace;
 use crate::program::{Start, program, run, source, start};
 
@@ -55,6 +55,7 @@ impl ControlPlane {
             folder.join("tokens.csv"),
             format!("{TOKEN},admin,1,system:masters\n"),
         )?;
+        std::fs::write(folder.join("audit.yaml"), audit())?;
         let mut api = launch(
             "kube-apiserver",
             program("kube-apiserver")?,
@@ -75,6 +76,8 @@ impl ControlPlane {
                 "--feature-gates=WatchList=false,SizeBasedListCostEstimate=false".to_owned(),
                 // Webhooks of Services are called at the addresses of their pods: there is no kube-proxy.
                 "--enable-aggregator-routing".to_owned(),
+                format!("--audit-policy-file={}", at("audit.yaml")),
+                format!("--audit-log-path={}", at("audit.log")),
             ],
         )?;
         std::fs::write(folder.join("kubeconfig"), kubeconfig(folder, TOKEN))?;
@@ -141,6 +144,14 @@ pub(super) fn kubeconfig(folder: &Path, token: &str) -> String {
          users: [{{name: test, user: {{token: {token}}}}}]\n\
          contexts: [{{name: test, context: {{cluster: test, user: test}}}}]\n",
         authority.display()
+    )
+}
+
+/// Logs what the ServiceAccounts of one namespace ask for.
+fn audit() -> String {
+    format!(
+        "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\n\
+         rules: [{{level: Metadata, userGroups: [\"system:serviceaccounts:{AUDITED}\"]}}, {{level: None}}]\n"
     )
 }
 

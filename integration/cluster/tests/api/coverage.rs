@@ -1,0 +1,259 @@
+//! Coverage and names by the operator's Prometheus: native and classic sidecars, a rollout, kube-state-metrics restarted.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, ensure};
+use plainsight_cluster::chart::folder;
+use plainsight_cluster::cluster::Cluster;
+use plainsight_cluster::pod::Pod;
+use plainsight_harness::callers::Caller;
+use plainsight_harness::eventually::eventually;
+use serde_json::{Value, json};
+
+const NAMESPACE: &str = "coverage";
+
+/// Both kinds of sidecars, and a caller without one.
+const WORKLOADS: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: coverage, labels: {istio-injection: enabled}}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: native, namespace: coverage}
+spec:
+  selector: {matchLabels: {app: native}}
+  template:
+    metadata: {labels: {app: native}, annotations: {sidecar.istio.io/nativeSidecar: "true"}}
+    spec: {containers: [{name: native, image: native, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: classic, namespace: coverage}
+spec:
+  selector: {matchLabels: {app: classic}}
+  template:
+    metadata: {labels: {app: classic}, annotations: {sidecar.istio.io/nativeSidecar: "false"}}
+    spec: {containers: [{name: classic, image: classic, ports: [{containerPort: 8080}]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: caller, namespace: coverage}
+spec:
+  selector: {matchLabels: {app: caller}}
+  template:
+    metadata: {labels: {app: caller, sidecar.istio.io/inject: "false"}}
+    spec: {containers: [{name: caller, image: caller}]}
+"#;
+
+pub async fn coverage_and_names_survive_rollouts_and_restarts(cluster: &Cluster) {
+    let outcome = run(cluster).await;
+    let _ = cluster
+        .helm(&["uninstall", "plainsight", "-n", "monitoring"])
+        .await;
+    cluster.end_namespace(NAMESPACE);
+    outcome.unwrap_or_else(|error| panic!("{error:#}"));
+}
+
+async fn run(cluster: &Cluster) -> anyhow::Result<()> {
+    cluster.apply(WORKLOADS).await?;
+    install(cluster).await?;
+    for workload in ["native", "classic", "caller"] {
+        cluster
+            .rollout(NAMESPACE, &format!("deployment/{workload}"))
+            .await?;
+    }
+    let pods = cluster.run_pods(NAMESPACE).await?;
+    let pod = |workload: &str| {
+        let mut pods = pods.iter();
+        let found = pods.find(|pod| pod.name().starts_with(workload));
+        found.map(AsRef::as_ref).context("no pod")
+    };
+    let place = |pod: &Pod, list: &str| {
+        let containers = pod.object["spec"][list].as_array().into_iter().flatten();
+        containers
+            .filter(|one| one["name"] == "istio-proxy")
+            .count()
+    };
+    ensure!(
+        place(pod("native")?, "initContainers") == 1,
+        "native: {}",
+        pod("native")?.object
+    );
+    ensure!(
+        place(pod("classic")?, "containers") == 1,
+        "classic: {}",
+        pod("classic")?.object
+    );
+    ensure!(
+        !pod("caller")?.has_sidecar(),
+        "caller: {}",
+        pod("caller")?.object
+    );
+    covered(cluster, "installed").await?;
+    named(cluster, pod("caller")?, &[pod("native")?, pod("classic")?]).await?;
+
+    cluster
+        .kubectl(
+            &["rollout", "restart", "deployment/native", "-n", NAMESPACE],
+            "",
+        )
+        .await?;
+    let renewed = cluster.rollout(NAMESPACE, "deployment/native").await?;
+    ensure!(
+        renewed
+            .iter()
+            .all(|one| one.uid() != pod("native").map_or("", Pod::uid)),
+        "not replaced"
+    );
+    covered(cluster, "replaced").await?;
+
+    let restart = [
+        "rollout",
+        "restart",
+        "deployment/kube-state-metrics",
+        "-n",
+        "kube-system",
+    ];
+    cluster.kubectl(&restart, "").await?;
+    cluster
+        .rollout("kube-system", "deployment/kube-state-metrics")
+        .await?;
+    let began = instant(cluster, "time()").await?;
+    eventually("evaluations after the restart", || async {
+        let now = instant(cluster, "max(plainsight:rules:evaluated_timestamp_seconds)").await?;
+        ensure!(value(&now) > value(&began) + 10.0, "{now:?}");
+        Ok(())
+    })
+    .await?;
+    covered(cluster, "kube-state-metrics restarted").await?;
+    // Never counted twice, by the old and the new kube-state-metrics, and never uncovered.
+    for (aggregate, series) in [("max", "pods"), ("min", "pods_reporting")] {
+        let query = format!(
+            "{aggregate}_over_time(plainsight:workload:{series}{{destination_workload=\"classic\"}}[10s])"
+        );
+        let found = instant(cluster, &query).await?;
+        ensure!(
+            found.len() == 1 && value(&found) == 1.0,
+            "{query}: {found:?}"
+        );
+    }
+    let callers = callers(cluster).await?;
+    ensure!(callers.len() == 2, "{callers:?}");
+    Ok(())
+}
+
+/// The chart with its monitoring; the rules run every other second, and pods count at once.
+async fn install(cluster: &Cluster) -> anyhow::Result<()> {
+    let values = json!({"image": cluster.image()?, "namespaces": [NAMESPACE], "grafana": {"enabled": false}});
+    let file = tempfile::NamedTempFile::new()?;
+    std::fs::write(file.path(), values.to_string())?;
+    let (chart, file) = (
+        folder().display().to_string(),
+        file.path().display().to_string(),
+    );
+    cluster
+        .helm(&[
+            "install",
+            "plainsight",
+            &chart,
+            "-n",
+            "monitoring",
+            "-f",
+            &file,
+        ])
+        .await?;
+    let mut rule = cluster
+        .get(&["prometheusrules", "plainsight", "-n", "monitoring"])
+        .await?;
+    for group in rule["spec"]["groups"].as_array_mut().context("no groups")? {
+        group["interval"] = "2s".into();
+    }
+    let text = rule["spec"].to_string();
+    let pace = "> time() - 300";
+    ensure!(
+        text.contains(pace),
+        "the rules no longer wait for a pod's first minutes"
+    );
+    let patch = format!("{{\"spec\":{}}}", text.replace(pace, "> time() - 3"));
+    let arguments = [
+        "patch",
+        "prometheusrules",
+        "plainsight",
+        "-n",
+        "monitoring",
+        "--type=merge",
+        "-p",
+        &patch,
+    ];
+    cluster.kubectl(&arguments, "").await?;
+    Ok(())
+}
+
+/// The rows of a query, by Debian's promtool.
+async fn instant(cluster: &Cluster, query: &str) -> anyhow::Result<Vec<Value>> {
+    let url = format!("http://{}", cluster.prometheus()?);
+    let mut command = cluster.command("/usr/bin/promtool");
+    let output = command
+        .args(["query", "instant", "-o", "json", &url, query])
+        .output()
+        .await?;
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    ensure!(output.status.success(), "{query}: {error}");
+    let rows: Value = serde_json::from_slice(&output.stdout).with_context(|| query.to_owned())?;
+    // A scalar is a time and a value, without labels.
+    match rows.as_array() {
+        Some(rows) if rows.iter().all(Value::is_object) => Ok(rows.clone()),
+        _ => Ok(vec![json!({"value": rows})]),
+    }
+}
+
+fn value(rows: &[Value]) -> f64 {
+    let value = rows.first().and_then(|row| row["value"][1].as_str());
+    value.and_then(|text| text.parse().ok()).unwrap_or(f64::NAN)
+}
+
+/// Both workloads have one pod, which reports.
+async fn covered(cluster: &Cluster, when: &str) -> anyhow::Result<()> {
+    eventually(when, || async {
+        for series in ["pods", "pods_reporting"] {
+            for workload in ["native", "classic"] {
+                let query = format!(
+                    "plainsight:workload:{series}{{destination_workload_namespace=\"{NAMESPACE}\",destination_workload=\"{workload}\"}}"
+                );
+                let found = instant(cluster, &query).await?;
+                ensure!(found.len() == 1 && value(&found) == 1.0, "{query}: {found:?}");
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The caller is named as its Deployment at both workloads.
+async fn named(cluster: &Cluster, caller: &Pod, called: &[&Pod]) -> anyhow::Result<()> {
+    eventually("the caller has its name", || async {
+        for pod in called {
+            let plain = Caller::http1(&caller.address.to_string());
+            caller.call(&plain, (pod.address, 8080).into()).await?;
+        }
+        let found = callers(cluster).await?;
+        let name = "coverage/caller".to_owned();
+        let wanted = ["native", "classic"].map(|workload| (name.clone(), workload.to_owned()));
+        ensure!(found == BTreeSet::from(wanted), "{found:?}");
+        Ok(())
+    })
+    .await
+}
+
+/// Caller and called workload of all evidence.
+async fn callers(cluster: &Cluster) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let query = format!(
+        "plainsight:caller:last_seen_timestamp_seconds{{destination_workload_namespace=\"{NAMESPACE}\"}}"
+    );
+    let rows = instant(cluster, &query).await?;
+    let label =
+        |row: &Value, name: &str| row["metric"][name].as_str().unwrap_or_default().to_owned();
+    let of = |row: &Value| (label(row, "caller"), label(row, "destination_workload"));
+    Ok(rows.iter().map(of).collect())
+}
