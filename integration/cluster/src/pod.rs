@@ -24,6 +24,7 @@ use container::Container;
 
 /// Envoy's metrics: <https://istio.io/latest/docs/ops/deployment/application-requirements/#ports-used-by-istio>.
 const PROMETHEUS_PORT: u16 = 15090;
+const ADMIN_PORT: u16 = 15000;
 
 /// A running pod. Dropping it ends its programs and removes its namespace.
 pub struct Pod {
@@ -204,6 +205,19 @@ impl Pod {
         self.outside
             .run(async move { caller.get(to, &path).await })
             .await
+    }
+
+    /// What the sidecar's own interface answers, which listens inside the pod only.
+    ///
+    /// # Errors
+    /// No sidecar, or the answer is not JSON.
+    pub async fn ask_envoy(&self, path: &str) -> anyhow::Result<Value> {
+        let path = path.to_owned();
+        let ask = async move {
+            let to = (Ipv4Addr::LOCALHOST, ADMIN_PORT).into();
+            Caller::http1("127.0.0.1").get(to, &path).await
+        };
+        Ok(serde_json::from_slice(&self.run(ask).await?.body)?)
     }
 
     fn program(&self, container: &str) -> anyhow::Result<&Program> {

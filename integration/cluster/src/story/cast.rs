@@ -17,11 +17,19 @@ pub const MANIFEST: &str = include_str!("cast.yaml");
 /// The caller outside the cluster.
 const OUTSIDE: u8 = 10;
 
+/// What `shop/stock` calls.
+const MUTUAL: [(&str, u16); 4] = [
+    ("shop/orders", 8080),
+    ("shop/orders", 9000),
+    ("billing/ledger", 8080),
+    ("billing/ledger", 9000),
+];
+
 /// Who is there, as the story lists them.
 pub const TABLE: &str = "\
 | caller | kind | calls | how |
 |---|---|---|---|
-| `shop/stock` | Deployment with a sidecar | `shop/orders`, ports 8080 and 9000 | mutual TLS, connections kept open |
+| `shop/stock` | Deployment with a sidecar | `shop/orders` and `billing/ledger`, ports 8080 and 9000 | mutual TLS: HTTP, and TCP connections that stay open |
 | `finance/reports` | Deployment without one | `shop/orders`, port 8080 | plaintext HTTP |
 | `legacy/warehouse` | StatefulSet | `shop/orders`, port 9000 | plaintext TCP |
 | `legacy/exporter` | Deployment | `shop/orders`, port 9000 | its own TLS |
@@ -73,10 +81,10 @@ impl<'a> Cast<'a> {
         let stock = pod_of(&shop, "stock")?;
         let reports = pod_of(&finance, "reports")?;
         let legacy = cluster.run_pods("legacy").await?;
-        cast.mesh_caller("shop/stock", &stock, 80, 8080, Habit::Keep)
-            .await?;
-        cast.mesh_caller("shop/stock", &stock, 9000, 9000, Habit::Keep)
-            .await?;
+        for (workload, port) in MUTUAL {
+            cast.mesh_caller("shop/stock", &stock, workload, port, Habit::Keep)
+                .await?;
+        }
         cast.plain("finance/reports", &reports, "shop/orders", 8080)?;
         cast.plain(
             "legacy/warehouse",
@@ -153,33 +161,36 @@ impl<'a> Cast<'a> {
         Ok(())
     }
 
-    /// A caller with a sidecar calls the Service of `orders`.
+    /// A caller with a sidecar calls a workload by its Service. An HTTP port goes by the Service's name.
     async fn mesh_caller(
         &mut self,
         name: &str,
         pod: &Arc<Pod>,
-        service_port: u16,
+        workload: &'static str,
         port: u16,
         habit: Habit,
     ) -> anyhow::Result<()> {
-        let service = self
+        let (namespace, service) = workload.split_once('/').context("no namespace")?;
+        let object = self
             .cluster
-            .get(&["service", "orders", "-n", "shop"])
+            .get(&["service", service, "-n", namespace])
             .await?;
-        let address: Ipv4Addr = service["spec"]["clusterIP"]
+        let address: Ipv4Addr = object["spec"]["clusterIP"]
             .as_str()
             .context("no clusterIP")?
             .parse()?;
         let source = pod.address.to_string();
+        let host = format!("{service}.{namespace}.svc.cluster.local");
+        let (caller, service_port) = match port {
+            9000 => (Caller::bytes(&source), 9000),
+            _ => (Caller::http1(&source).with_header("host", host), 80),
+        };
         let line = Line {
             name: name.to_owned(),
-            workload: "shop/orders",
+            workload,
             port,
             network: pod.network(),
-            caller: match port {
-                9000 => Caller::bytes(&source),
-                _ => Caller::http1(&source).with_header("host", "orders.shop.svc.cluster.local"),
-            },
+            caller,
             to: (address, service_port).into(),
             habit,
         };
@@ -226,8 +237,14 @@ impl<'a> Cast<'a> {
             .await?;
         let reports = pod_of(&pods, "reports")?;
         ensure!(reports.has_sidecar(), "finance/reports: not injected");
-        self.mesh_caller("finance/reports", &reports, 80, 8080, Habit::Anew)
-            .await
+        self.mesh_caller(
+            "finance/reports",
+            &reports,
+            "shop/orders",
+            8080,
+            Habit::Anew,
+        )
+        .await
     }
 }
 

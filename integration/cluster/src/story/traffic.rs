@@ -1,6 +1,6 @@
 //! The callers of the story: each calls on and on, and every call is counted.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,11 +51,6 @@ impl Line {
             .run(async move { caller.call(to).await })
             .await?;
         Ok(())
-    }
-
-    /// Its address.
-    pub fn address(&self) -> IpAddr {
-        self.caller.source
     }
 }
 
@@ -164,4 +159,45 @@ async fn work(line: Line, counts: Arc<Counts>, stop: Arc<AtomicBool>) -> anyhow:
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// Every caller was served, every time.
+///
+/// # Errors
+/// A call was lost; the message has its error.
+pub fn none_lost(traffic: &[Traffic]) -> anyhow::Result<()> {
+    for traffic in traffic {
+        let (line, lost) = (&traffic.line, traffic.counts.lost());
+        anyhow::ensure!(
+            lost.is_empty() && traffic.counts.served.load(Ordering::Relaxed) > 0,
+            "{} calls {}:{}: {} lost: {lost:?}",
+            line.name,
+            line.workload,
+            line.port,
+            lost.len()
+        );
+    }
+    Ok(())
+}
+
+/// All of it as a table of Markdown.
+pub fn table(traffic: &[Traffic]) -> String {
+    let head = "| caller | calls | served | lost | TCP connections closed by a drain |\n|---|---|---|---|---|";
+    traffic.iter().fold(head.to_owned(), |table, traffic| {
+        let (line, counts) = (&traffic.line, &traffic.counts);
+        let closed =
+            match line.habit == Habit::Keep && line.caller.protocol == CallerProtocol::Bytes {
+                true => counts.closed.load(Ordering::Relaxed).to_string(),
+                false => "-".to_owned(),
+            };
+        table
+            + &format!(
+                "\n| `{}` | `{}:{}` | {} | {} | {closed} |",
+                line.name,
+                line.workload,
+                line.port,
+                counts.served.load(Ordering::Relaxed),
+                counts.lost().len(),
+            )
+    })
 }
