@@ -42,7 +42,7 @@ demo: $(WASM) ## which callers STRICT would break, on real Envoys and a real Pro
 	@$(call envoy,$(NEWEST)) KEEP='$(KEEP)' exec cargo run --quiet --locked --package plainsight-demo
 
 .PHONY: demo-cluster
-demo-cluster: $(WASM) ## the whole migration to STRICT and back in a real cluster (Go, root; 8 minutes); KEEP=1 keeps it running
+demo-cluster: $(WASM) ## the whole migration to STRICT and back in a real cluster (Go, root; 5 minutes); KEEP=1 keeps it running
 	@echo "demo-cluster: building it (half an hour the first time)"
 	@environment=$$(integration/cluster/prepare) && eval "$$environment" && \
 	cargo build --quiet --locked --package plainsight-cli --package plainsight-cluster && \
@@ -137,6 +137,12 @@ bench-rules: ## the cost of the rules in Prometheus, for SIZES=50,200,500 worklo
 bench-cli: ## the cost of the command for 500 workloads and 25,000 callers
 	@tools/setup apt prometheus
 	cargo bench --locked --package plainsight-cli
+
+.PHONY: bench-cluster
+bench-cluster: $(WASM) ## what 500 workloads and 2,000 pods in a real API cost kube-state-metrics, Prometheus and the command (Go, root)
+	@environment=$$(integration/cluster/prepare) && eval "$$environment" && \
+	cargo build --quiet --locked --release --package plainsight-cli && \
+	cargo run --quiet --locked --release --package plainsight-cluster --bin size
 
 MINUTES ?= 10
 ADDRESSES ?= 100000

@@ -182,7 +182,10 @@ impl<'a> Story<'a> {
 }
 
 /// The command, built beside this program or the test.
-fn plainsight() -> anyhow::Result<PathBuf> {
+///
+/// # Errors
+/// It is not there.
+pub fn plainsight() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
     own.ancestors()
         .skip(1)
