@@ -50,6 +50,12 @@ pub async fn plan(story: &mut Story<'_>) -> anyhow::Result<()> {
 pub async fn switch(story: &mut Story<'_>, before: &[Row]) -> anyhow::Result<()> {
     story.transcript.heading("STRICT");
     let now = story.evidence(WINDOW).await?;
+    for row in &now {
+        ensure!(
+            story.lines().any(|line| row.is(line)),
+            "unpredicted: {row:?}"
+        );
+    }
     let predictions = predict(&story.cast.traffic, before, &now)?;
     let of = |verdict| predictions.iter().filter(|(_, one)| one == verdict).count();
     ensure!(
@@ -60,6 +66,7 @@ pub async fn switch(story: &mut Story<'_>, before: &[Row]) -> anyhow::Result<()>
             .map(|(line, verdict)| (&line.name, verdict))
             .collect::<Vec<_>>()
     );
+    none_lost(&story.cast.traffic)?;
     let drained = story.closed("billing/ledger");
     story
         .command("kubectl apply -f shop/policies -f billing/policies")
@@ -163,7 +170,7 @@ async fn is_strict(story: &Story<'_>, workload: &str) -> anyhow::Result<()> {
 
 async fn in_a_row(line: &Line, served: bool) -> anyhow::Result<()> {
     for _ in 0..IN_A_ROW {
-        let outcome = line.call().await;
+        let outcome = line.call().await.map_err(|error| format!("{error:#}"));
         ensure!(
             outcome.is_ok() == served,
             "{} calls {}:{}: {outcome:?}",
