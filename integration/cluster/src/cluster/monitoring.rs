@@ -113,7 +113,10 @@ pub(crate) async fn write_configuration(api: &Api, pod: &Value, root: &Path) -> 
     let (output, ()) = (output?, written?);
     ensure!(output.status.success(), "gzip: {}", output.status);
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
-    let text = String::from_utf8(output.stdout)?.replace("$(POD_NAME)", name);
+    // The environment of the reloader. Its own shard is what a target's hash must be.
+    let text = String::from_utf8(output.stdout)?
+        .replace("$(POD_NAME)", name)
+        .replace("$(SHARD)", "0");
     let place = root.join(FOLDER).join("config_out");
     std::fs::create_dir_all(&place)?;
     std::fs::write(place.join("prometheus.env.yaml"), text)?;

@@ -25,4 +25,5 @@ while [ "$1" != -- ]; do
     shift 2
 done
 shift
-exec chroot --userspec="$user" "$root" "$@"
+# The kernel forgets with the change of user that this dies with its parent.
+exec chroot "$root" setpriv --reuid="${user%:*}" --regid="${user#*:}" --clear-groups --pdeathsig=KILL -- "$@"
