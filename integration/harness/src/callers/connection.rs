@@ -97,7 +97,7 @@ impl Connection {
                     sender.ready().await?;
                     let mut request = request("GET", path, headers, Empty::new())?;
                     let host = HeaderValue::from_static("orders");
-                    request.headers_mut().insert("host", host);
+                    request.headers_mut().entry("host").or_insert(host);
                     let (parts, body) = sender.send_request(request).await?.into_parts();
                     Ok(reply(parts, body.collect().await?.to_bytes()))
                 }
