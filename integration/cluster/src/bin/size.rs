@@ -31,6 +31,8 @@ async fn measure() -> anyhow::Result<()> {
         monitoring: true,
     })
     .await?;
+    // Istio's sidecars ask for a tenth of a core each.
+    cluster.add_nodes(6).await?;
     // As often as kube-prometheus scrapes.
     let pace = r#"{"spec":{"scrapeInterval":"30s","evaluationInterval":"30s"}}"#;
     cluster
