@@ -8,7 +8,7 @@ import yaml
 
 HERE = pathlib.Path(__file__).resolve().parent
 RUNBOOK = HERE / "../../docs/runbook.md"
-BASE = "https://github.com/plainsight/plainsight/blob/main/docs/runbook.md"
+BASE = "https://example.com/plainsight/docs/runbook.md"
 
 
 def problems(alerts, headings, tests):

@@ -7,8 +7,8 @@ use crate::model::cluster::{Cluster, DestinationRule, Pod};
 use crate::model::evidence::{Caller, Peer, Traffic};
 use crate::model::facts::labels_of;
 
-/// Where the runbook is.
-pub const RUNBOOK: &str = "https://github.com/plainsight/plainsight/blob/main/docs/runbook.md";
+/// Where the runbook is in the repository; `--runbook-url` names a published copy.
+pub const RUNBOOK: &str = "docs/runbook.md";
 
 /// The cause, as far as facts show it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]

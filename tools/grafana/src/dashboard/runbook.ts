@@ -1,7 +1,7 @@
 /** Links into docs/runbook.md: one heading for each kind of caller. */
 
 /** The chart replaces this URL by its value `runbookUrl`. */
-export const runbook = 'https://github.com/plainsight/plainsight/blob/main/docs/runbook.md';
+export const runbook = 'https://example.com/plainsight/docs/runbook.md';
 
 /** Later lines win: the protocol of a caller is more specific than its location. */
 const headings: [label: string, value: string, anchor: string][] = [
