@@ -149,13 +149,10 @@ fn a_plan_with_one_exempt_port_passes_the_gate_and_plain_strict_does_not() {
 fn exempt_callers_do_not_block_until_a_policy_closes_their_port() {
     let mut mesh = mesh::Mesh::new();
     mesh.rules().workload("shop", "cart", (2, 2), 20);
-    mesh.caller(
-        "old/app",
-        "Deployment",
-        "shop/cart:7000",
-        7_200,
-        "strict=\"exempt\"",
-    );
+    // It called before the port was exempt, and after.
+    for (age, labels) in [(90_000, ""), (7_200, "strict=\"exempt\"")] {
+        mesh.caller("old/app", "Deployment", "shop/cart:7000", age, labels);
+    }
     let prometheus = Prometheus::with(&mesh.openmetrics());
     let objects = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(objects.path(), mesh::pod("shop", "cart", 1, true)).unwrap();
@@ -165,6 +162,13 @@ fn exempt_callers_do_not_block_until_a_policy_closes_their_port() {
         report.code == 0 && report.out.contains("except          0   7000"),
         "{}",
         report.out
+    );
+    let explain = prometheus.ask(&["explain", "shop", "-f", path, "-o", "csv"]);
+    assert_eq!(
+        explain.out.matches("old/app").count(),
+        1,
+        "one row, with the verdict that holds: {}",
+        explain.out
     );
 
     let strict = tempfile::NamedTempFile::new().unwrap();

@@ -196,11 +196,23 @@ pub fn workload<'a>(
             .is_none_or(|mode| mode.port(port) != Mode::Strict)
     };
     let counted = workload.callers.iter().copied();
-    let (exempt, blocking): (Vec<&Caller>, Vec<&Caller>) = counted
+    let (mut exempt, blocking): (Vec<&Caller>, Vec<&Caller>) = counted
         .filter(|caller| question.counts(caller) && open(caller.destination_port))
         .partition(|caller| {
             caller.strict == Strict::Exempt || exempt_now(&workload, caller.destination_port)
         });
+    // A caller from before the exemption that came again since then has two series; the newer verdict holds.
+    let since_exempt: Vec<&Caller> = exempt
+        .iter()
+        .copied()
+        .filter(|caller| caller.strict == Strict::Exempt)
+        .collect();
+    exempt.retain(|caller| {
+        caller.strict == Strict::Exempt
+            || !since_exempt
+                .iter()
+                .any(|other| other.differs_only_in_verdict(caller))
+    });
     let mut unproven = question.unproven(&workload.coverage);
     unproven.extend(contested);
     let mut answer = WorkloadAnswer {

@@ -110,6 +110,14 @@ impl Caller {
         )
     }
 
+    /// Whether two series of one called workload are of the same caller, port and protocol.
+    pub fn differs_only_in_verdict(&self, other: &Self) -> bool {
+        let key = |caller: &Self| (caller.destination_port, caller.peer, caller.traffic);
+        self.identity() == other.identity()
+            && self.source_ip == other.source_ip
+            && key(self) == key(other)
+    }
+
     /// A workload is known by its name, everything else by its kind or address too.
     pub fn display(&self) -> String {
         match (&self.source_ip, self.kind.as_str()) {
