@@ -70,13 +70,14 @@ pub fn evidence(
     namespaces: &[String],
 ) -> Result<Evidence, Error> {
     let here = Timestamp::now();
-    let now: Vec<Sample<NoLabels>> = prometheus.query("vector(time())", None)?;
+    // The next whole second: at the last one, what was evaluated since then is missing.
+    let now: Vec<Sample<NoLabels>> = prometheus.query("ceil(vector(time()))", None)?;
     let now = now
         .first()
         .and_then(Sample::moment)
         .ok_or_else(|| Error::Prometheus {
             url: prometheus.url().into(),
-            problem: "no answer to vector(time()): not a Prometheus".into(),
+            problem: "no answer to ceil(vector(time())): not a Prometheus".into(),
         })?;
     let mut problems = Vec::new();
     let mut notes = Vec::new();
