@@ -93,7 +93,7 @@ fn a_plan_with_one_exempt_port_passes_the_gate_and_plain_strict_does_not() {
             .code,
         0
     );
-    // The mesh's own policy concerns everybody.
+    // The mesh's own policy concerns every namespace.
     std::fs::write(strict, policy("default", "istio-system")).unwrap();
     let mesh = prometheus.ask(&["gate", "-f", strict, "--current", path]);
     assert!(

@@ -273,7 +273,7 @@ fn an_unset_mode_needs_the_policy_that_it_inherits_from() {
 #[test]
 fn what_looks_strict_and_closes_nothing_passes() {
     let evidence = evidence(&["cart"], vec![caller("cart", 80, 60)]);
-    // Port levels count beside a selector only, and DISABLE to PERMISSIVE refuses nobody.
+    // Port levels count beside a selector only, and DISABLE to PERMISSIVE refuses no caller.
     let disabled = vec![existing(policy("shop", "default", Some(Mode::Disable)))];
     let cluster = cluster(disabled, vec![pod("shop", "cart", &[])]);
     let mut ports = policy("shop", "default", Some(Mode::Permissive));

@@ -129,7 +129,7 @@ fn change<'a>(
     changes.then_some(change)
 }
 
-/// What the answer cannot rest on, policy by policy: targets that nobody knows, and modes that depend on policies that
+/// What the answer cannot rest on, policy by policy: unknown targets, and modes that depend on policies that
 /// were not read. Policies that are applied already, and those that close nothing, raise no doubt.
 pub fn doubts(
     applied: &[PeerAuthentication],
@@ -161,7 +161,7 @@ pub fn doubts(
     doubts
 }
 
-/// Whose mode a policy sets: nobody known, although there may be somebody.
+/// Whose mode a policy sets: unknown, although such pods may exist.
 fn unknown_target(
     policy: &PeerAuthentication,
     workloads: &[Workload<'_>],

@@ -104,7 +104,7 @@ pub fn verify<'a>(
             )),
             Some(_) => {}
         }
-        // A window shorter than the time compared must hide nobody.
+        // A window shorter than the time compared must hide no caller.
         for caller in workload.callers.iter().filter(|caller| {
             question.counts(caller) || question.concerns(caller) && caller.last_seen > shortly
         }) {

@@ -44,7 +44,7 @@ impl Mesh {
         self
     }
 
-    /// A workload with so many pods, reporting for so many days.
+    /// A workload with this number of pods, reporting for this number of days.
     pub fn workload(
         &mut self,
         namespace: &str,
@@ -72,7 +72,7 @@ impl Mesh {
         )
     }
 
-    /// A caller of a port, last seen so many seconds ago. More labels may follow.
+    /// A caller of a port, last seen this number of seconds ago. More labels may follow.
     pub fn caller(
         &mut self,
         caller: &str,

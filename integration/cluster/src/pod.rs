@@ -110,10 +110,10 @@ impl Pod {
                 let lines = log
                     .lines()
                     .filter(|line| !line.contains("Envoy proxy is NOT ready"));
-                let told: Vec<_> = lines.collect();
+                let tail: Vec<_> = lines.collect();
                 let error = error.root_cause().to_string();
                 let error = error.lines().next().unwrap_or_default();
-                bail!("{}: {error}; its log:\n{}", container.name, told.join("\n"));
+                bail!("{}: {error}; its log:\n{}", container.name, tail.join("\n"));
             }
         }
         self.programs.push(Program {

@@ -51,7 +51,7 @@ pub(crate) async fn until<T>(
     }
 }
 
-/// Tells it from begin to end; the cluster has the registry and monitoring.
+/// Runs it from start to end; the cluster has the registry and monitoring.
 ///
 /// # Errors
 /// A step did not do what it should; the message says which.
@@ -81,7 +81,7 @@ impl<'a> Story<'a> {
         transcript.heading("The mesh, PERMISSIVE");
         transcript.say(
             "A real control plane with three nodes, istiod with its webhooks, the Prometheus operator, kube-state-metrics and a registry. \
-             `shop` and `billing` have sidecars. Nobody has a PeerAuthentication, so every workload takes plaintext and mutual TLS.",
+             `shop` and `billing` have sidecars. There is no PeerAuthentication, so every workload accepts plaintext and mutual TLS.",
         );
         let cast = Cast::start(cluster).await?;
         transcript.say(cast::TABLE);
@@ -95,14 +95,14 @@ impl<'a> Story<'a> {
         })
     }
 
-    /// Runs a command line of a person and tells it.
+    /// Runs a command line and shows it.
     async fn command(&mut self, line: &str) -> anyhow::Result<Outcome> {
         let outcome = self.quietly(line).await?;
         self.transcript.command(line, &outcome);
         Ok(outcome)
     }
 
-    /// The same without telling.
+    /// The same without showing it.
     async fn quietly(&self, line: &str) -> anyhow::Result<Outcome> {
         let words = line.split_whitespace();
         let words: Vec<&str> = words.map(|word| word.trim_matches('\'')).collect();

@@ -22,7 +22,7 @@ pub struct Draining {
     pub sidecar: Sidecar,
     /// `--drain-time-s`.
     pub seconds: u32,
-    /// Plugins on a listener of their own, which nobody calls.
+    /// Plugins on a listener of their own, without callers.
     pub beside: Option<Sidecar>,
 }
 

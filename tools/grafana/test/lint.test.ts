@@ -36,7 +36,7 @@ const faults: [claim: string, change: (one: Dashboard) => void, what: RegExp][] 
   ['an empty state of one word', (one) => (panel(one, 'Ports').fieldConfig!.defaults.noValue = 'N/A'), /Ports: noValue/],
   ['a panel outside the grid', (one) => (panel(one, 'Ports').gridPos!.x = 20), /Ports: gridPos: ends at column 44/],
   ['a query that is not PromQL', (one) => rewrite(one, 'Namespaces ready', ')', '))'), /Namespaces ready: A: not PromQL/],
-  ['a variable nobody defines', (one) => rewrite(one, 'Namespaces ready', '$cluster', '$clusters'), /variable: not defined in this dashboard: \$clusters/],
+  ['an undefined variable', (one) => rewrite(one, 'Namespaces ready', '$cluster', '$clusters'), /variable: not defined in this dashboard: \$clusters/],
   ['a series that no rule records', (one) => rewrite(one, 'Namespaces ready', 'namespace:ready', 'namespace:redy'), /no rule records it: plainsight:namespace:redy/],
   ['a query that ignores the cluster', (one) => rewrite(one, 'Namespaces ready', 'cluster=~"$cluster", ', ''), /does not obey \$cluster/],
   ['a query that ignores the namespace', (one) => rewrite(one, 'Namespaces ready', /, destination_workload_namespace=~"[^"]*"/, ''), /does not obey \$namespace/],

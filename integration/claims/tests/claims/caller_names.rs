@@ -8,14 +8,14 @@ use crate::scene::{CONFIG_ERRORS, CONNECTIONS, Scene};
 #[tokio::test]
 async fn the_longest_prefix_names_a_caller_and_an_ipv4_mapped_block_counts_as_ipv4() {
     let scene = Scene::start(json!({"callers": [
-        {"cidr": "127.0.0.0/8", "name": "everybody"},
+        {"cidr": "127.0.0.0/8", "name": "all"},
         {"cidr": "::ffff:127.0.5.0/120", "name": "mapped"},
         {"cidr": "127.0.5.7/32", "name": "one"},
         {"cidr": "::1/128", "name": "six"},
     ]}))
     .await;
     let callers = [
-        ("127.0.0.2", "everybody"),
+        ("127.0.0.2", "all"),
         ("127.0.5.2", "mapped"),
         ("127.0.5.7", "one"),
         ("::1", "six"),

@@ -72,7 +72,7 @@ impl<'a> Container<'a> {
         let root = folder.join(name);
         std::fs::create_dir_all(root.join("etc"))?;
         std::fs::write(root.join("etc/hosts"), cluster.hosts())?;
-        // Nobody answers there: names are those of the hosts file.
+        // No DNS server answers there: names are those of the hosts file.
         std::fs::write(root.join("etc/resolv.conf"), "nameserver 127.0.0.1\n")?;
         volumes::mount(cluster, pod, spec, &root)
             .await

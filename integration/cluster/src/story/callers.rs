@@ -30,7 +30,7 @@ pub async fn who_calls(story: &mut Story<'_>) -> anyhow::Result<Vec<Row>> {
     for row in &rows {
         ensure!(
             story.lines().any(|line| row.is(line)),
-            "nobody of the cast: {row:?}"
+            "not one of the callers: {row:?}"
         );
         ensure!(row.strict == "reject", "{row:?}");
     }
@@ -92,7 +92,7 @@ pub async fn repair(story: &mut Story<'_>) -> anyhow::Result<()> {
     story.cast.inject_reports().await?;
 
     story.transcript.say(
-        "`legacy/warehouse` and `legacy/exporter` cannot get one soon: port 9000 of `shop/orders` stays open for them. The filter is told first:",
+        "`legacy/warehouse` and `legacy/exporter` cannot get one soon: port 9000 of `shop/orders` stays open for them. The filter gets the exemption first:",
     );
     let values = json!({"exemptions": [{"port": 9000, "namespace": "shop", "workload": "orders"}]});
     let text = serde_yaml_ng::to_string(&values)?;
@@ -114,7 +114,7 @@ pub async fn repair(story: &mut Story<'_>) -> anyhow::Result<()> {
         story.cast.stop(name).await;
     }
     story.transcript.say(&format!(
-        "From here on everybody waits for the window: {WINDOW} in this story. **A real migration waits two weeks here, or five if a job runs monthly.**"
+        "From here on the story waits for the window: {WINDOW} in this story. **A real migration waits two weeks here, or five if a job runs monthly.**"
     ));
     until("every namespace is ready", PATIENCE, async || {
         let report = format!("plainsight report -n shop -n billing --window {WINDOW}");
@@ -126,6 +126,6 @@ pub async fn repair(story: &mut Story<'_>) -> anyhow::Result<()> {
         .await?
         .says(&["switch", "except"])?;
     story.transcript
-        .say("Nobody calls `finance/reports`, but its new pod is not proven yet: the story leaves it alone.");
+        .say("`finance/reports` has no callers, but its new pod is not proven yet: the story leaves it alone.");
     Ok(())
 }

@@ -114,7 +114,7 @@ impl<'a> Cast<'a> {
             network: cluster.network(),
             caller: Caller::http1(&outside),
             to: cast.address("billing/ledger", 8080)?,
-            habit: Habit::Anew,
+            habit: Habit::Reconnect,
         };
         cast.traffic.push(Traffic::start(line));
         Ok(cast)
@@ -155,7 +155,7 @@ impl<'a> Cast<'a> {
             network: pod.network(),
             caller,
             to: self.address(workload, port)?,
-            habit: Habit::Anew,
+            habit: Habit::Reconnect,
         };
         self.traffic.push(Traffic::start(line));
         Ok(())
@@ -242,7 +242,7 @@ impl<'a> Cast<'a> {
             &reports,
             "shop/orders",
             8080,
-            Habit::Anew,
+            Habit::Reconnect,
         )
         .await
     }

@@ -79,7 +79,7 @@ pub async fn switch(story: &mut Story<'_>, before: &[Row]) -> anyhow::Result<()>
     }
     story
         .transcript
-        .say("Everybody calls, those who had stopped included:");
+        .say("All callers call, those that had stopped included:");
     let mut rows = "| caller | calls | predicted | under STRICT |\n|---|---|---|---|".to_owned();
     for (line, verdict) in &predictions {
         let served = verdict != "reject";
@@ -114,7 +114,7 @@ pub async fn switch(story: &mut Story<'_>, before: &[Row]) -> anyhow::Result<()>
                 .is_some_and(|one| one.starts_with("too soon")),
         "verify: {unproven:?}"
     );
-    story.transcript.say("Nobody is still served without mutual TLS, nobody fell silent, no port lost its traffic. For exit code 0 the command wants eight minutes of traffic after the switch.");
+    story.transcript.say("No caller is served without mutual TLS, none went quiet, and no port lost its traffic. For exit code 0 the command wants eight minutes of traffic after the switch.");
     Ok(())
 }
 

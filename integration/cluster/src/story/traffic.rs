@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Habit {
     /// A connection for each call.
-    Anew,
+    Reconnect,
     /// One connection for all calls, until it is closed.
     Keep,
 }
@@ -139,7 +139,7 @@ async fn work(line: Line, counts: Arc<Counts>, stop: Arc<AtomicBool>) -> anyhow:
         match result.await {
             Ok((connection, closing)) => {
                 counts.served.fetch_add(1, Ordering::Relaxed);
-                if line.habit == Habit::Anew {
+                if line.habit == Habit::Reconnect {
                     connection.close().await;
                 } else if closing {
                     counts.closed.fetch_add(1, Ordering::Relaxed);

@@ -57,7 +57,7 @@ impl Outcome {
 }
 
 impl Transcript {
-    /// What was told.
+    /// What was shown so far.
     pub fn page(&self) -> &str {
         &self.page
     }

@@ -99,7 +99,7 @@ async fn down(cluster: &Cluster) -> anyhow::Result<()> {
     ensure!(istiods.is_empty(), "{} pods in {ISTIO}", istiods.len());
     // Every connection and every request is served, and counts.
     stage.until_the_filter_counts().await?;
-    // Nobody validates: the API refuses a policy, so nothing can be switched by accident.
+    // Nothing validates: the API refuses a policy, so nothing can be switched by accident.
     let policy = strict::namespace(&stage.namespace);
     let refusal = cluster.apply(&policy).await;
     let refusal = format!(
