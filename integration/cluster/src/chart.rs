@@ -1,4 +1,4 @@
-//! The chart, rendered by Helm.
+//! The chart, rendered and installed by Helm.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,6 +6,8 @@ use std::process::Command;
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
 
 /// The root of the repository.
 pub fn root() -> PathBuf {
@@ -71,4 +73,17 @@ pub fn documents(yaml: &str) -> anyhow::Result<Vec<Value>> {
         }
     }
     Ok(objects)
+}
+
+/// Installs the chart as the release `plainsight` in the namespace `monitoring`.
+///
+/// # Errors
+/// Helm or the API refuses it.
+pub async fn install(cluster: &Cluster, values: &Value) -> anyhow::Result<()> {
+    let file = cluster.folder().join("chart.json");
+    std::fs::write(&file, values.to_string())?;
+    let (chart, file) = (folder().display().to_string(), file.display().to_string());
+    let release = ["install", "plainsight", &chart];
+    let arguments = [&release[..], &["-n", "monitoring", "-f", &file]].concat();
+    cluster.helm(&arguments).await.map(drop)
 }

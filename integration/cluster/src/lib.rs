@@ -16,11 +16,12 @@
 //! - `rollout`, `run_pods`: make a network namespace of each running pod; call them after every change.
 //! - `Pod::call`, `Pod::run`: callers inside a pod, through its sidecar if it has one. `Cluster::outside`: callers with
 //!   addresses outside the cluster. `Pod::scrape`, `Pod::log`.
-//! - `prometheus`: the address of the operator's Prometheus. `image`: the module's image in the cluster's registry.
+//! - `prometheus`: the address of the operator's Prometheus; `query`, `ask_prometheus`. `chart::install`. `image`: the module's image in the cluster's registry.
 
 pub mod chart;
 pub mod cluster;
 pub mod network;
+pub mod pace;
 pub mod pod;
 pub mod program;
 pub mod stage;

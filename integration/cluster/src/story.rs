@@ -5,7 +5,6 @@ mod callers;
 mod cast;
 mod evidence;
 mod install;
-mod pace;
 mod switch;
 mod traffic;
 mod transcript;

@@ -5,9 +5,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
+use plainsight_cluster::chart;
 use plainsight_cluster::cluster::{Cluster, Parts};
 use plainsight_cluster::story::plainsight;
-use plainsight_harness::callers::Caller;
 use plainsight_harness::exposition::Scrape;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
@@ -50,21 +50,7 @@ async fn measure() -> anyhow::Result<()> {
             "",
         )
         .await?;
-    let values = cluster.folder().join("bench.json");
-    std::fs::write(&values, json!({"image": cluster.image()?}).to_string())?;
-    let chart = plainsight_cluster::chart::folder();
-    let (chart, values) = (chart.display().to_string(), values.display().to_string());
-    cluster
-        .helm(&[
-            "install",
-            "plainsight",
-            &chart,
-            "-n",
-            "monitoring",
-            "-f",
-            &values,
-        ])
-        .await?;
+    chart::install(&cluster, &json!({"image": cluster.image()?})).await?;
 
     let begun = Instant::now();
     for number in 0..NAMESPACES {
@@ -121,7 +107,8 @@ async fn measure() -> anyhow::Result<()> {
     ] {
         println!("{what}: {}", number(&cluster, query).await?);
     }
-    let rules = ask(&cluster, "/api/v1/rules?type=record").await?;
+    let rules =
+        serde_json::from_str::<Value>(&cluster.ask_prometheus("/api/v1/rules?type=record").await?)?;
     for group in rules["data"]["groups"].as_array().into_iter().flatten() {
         println!(
             "group {}: {:.3} s",
@@ -129,7 +116,7 @@ async fn measure() -> anyhow::Result<()> {
             group["evaluationTime"].as_f64().unwrap_or_default()
         );
     }
-    let prometheus = Scrape::parse(&get(&cluster, "/metrics").await?)?;
+    let prometheus = Scrape::parse(&cluster.ask_prometheus("/metrics").await?)?;
     println!(
         "Prometheus: {:.0} MiB, {} series",
         prometheus.sum("process_resident_memory_bytes", &[]) / 1048576.0,
@@ -183,20 +170,9 @@ async fn until(cluster: &Cluster, query: &str, wanted: usize) -> anyhow::Result<
 }
 
 async fn number(cluster: &Cluster, query: &str) -> anyhow::Result<f64> {
-    let encoded: String = query.bytes().map(|byte| format!("%{byte:02X}")).collect();
-    let answer = ask(cluster, &format!("/api/v1/query?query={encoded}")).await?;
-    let value = answer["data"]["result"][0]["value"][1].as_str();
+    let rows = cluster.query(query).await?;
+    let value = rows.first().and_then(|row| row["value"][1].as_str());
     Ok(value
-        .with_context(|| format!("{query}: {answer}"))?
+        .with_context(|| format!("{query}: no result"))?
         .parse()?)
-}
-
-async fn ask(cluster: &Cluster, path: &str) -> anyhow::Result<Value> {
-    Ok(serde_json::from_str(&get(cluster, path).await?)?)
-}
-
-async fn get(cluster: &Cluster, path: &str) -> anyhow::Result<String> {
-    let (to, path) = (cluster.prometheus()?, path.to_owned());
-    let reply = cluster.outside(async move { Caller::http1("10.77.0.1").get(to, &path).await });
-    Ok(String::from_utf8_lossy(&reply.await?.body).into_owned())
 }

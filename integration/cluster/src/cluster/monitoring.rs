@@ -10,6 +10,8 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -17,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::task::AbortHandle;
 
-use super::{Api, Cluster, PATIENCE};
+use super::{Api, Cluster, PATIENCE, ROUTER};
 use crate::pod::Pod;
 use crate::program::{program, source};
 
@@ -85,6 +87,37 @@ impl Monitoring {
 
     pub(super) fn prometheus(&self) -> SocketAddr {
         (self.prometheus.address, PORT).into()
+    }
+}
+
+impl Cluster {
+    /// What the operator's Prometheus answers to a GET.
+    ///
+    /// # Errors
+    /// The cluster was started without monitoring, or Prometheus does not answer with 200.
+    pub async fn ask_prometheus(&self, path: &str) -> anyhow::Result<String> {
+        let (to, path) = (self.prometheus()?, path.to_owned());
+        let asked = path.clone();
+        let caller = Caller::http1(&ROUTER.to_string());
+        let reply = self.outside(async move { caller.get(to, &asked).await });
+        let reply = reply.await.with_context(|| path.clone())?;
+        let body = String::from_utf8_lossy(&reply.body).into_owned();
+        ensure!(reply.status == 200, "{path}: {}: {body}", reply.status);
+        Ok(body)
+    }
+
+    /// The rows of an instant query whose result is a vector.
+    ///
+    /// # Errors
+    /// As [`Self::ask_prometheus`].
+    pub async fn query(&self, promql: &str) -> anyhow::Result<Vec<Value>> {
+        let encoded = utf8_percent_encode(promql, NON_ALPHANUMERIC);
+        let path = format!("/api/v1/query?query={encoded}");
+        let mut answer: Value = serde_json::from_str(&self.ask_prometheus(&path).await?)?;
+        match answer["data"]["result"].take() {
+            Value::Array(rows) => Ok(rows),
+            _ => anyhow::bail!("{promql}: no vector: {answer}"),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use anyhow::ensure;
 use serde_json::json;
 
 use super::evidence::Row;
-use super::{PATIENCE, Story, WINDOW, pace, until};
+use super::{PATIENCE, Story, WINDOW, until};
+use crate::pace;
 
 /// The command names every caller, and why it is one.
 ///

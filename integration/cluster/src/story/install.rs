@@ -4,8 +4,9 @@ use anyhow::ensure;
 use serde_json::json;
 
 use super::traffic::{none_lost, table};
-use super::{PATIENCE, Story, pace, until};
+use super::{PATIENCE, Story, until};
 use crate::chart::folder;
+use crate::pace;
 
 const CALLED: [&str; 3] = ["shop/orders", "shop/stock", "billing/ledger"];
 

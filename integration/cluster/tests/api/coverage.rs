@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
-use plainsight_cluster::chart::folder;
 use plainsight_cluster::cluster::Cluster;
 use plainsight_cluster::pod::Pod;
+use plainsight_cluster::{chart, pace};
 use plainsight_harness::callers::Caller;
 use plainsight_harness::eventually::eventually;
 use serde_json::{Value, json};
@@ -57,7 +57,9 @@ pub async fn coverage_and_names_survive_rollouts_and_restarts(cluster: &Cluster)
 
 async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     cluster.apply(WORKLOADS).await?;
-    install(cluster).await?;
+    let values = json!({"image": cluster.image()?, "namespaces": [NAMESPACE], "grafana": {"enabled": false}});
+    chart::install(cluster, &values).await?;
+    pace::quicken(cluster).await?;
     for workload in ["native", "classic", "caller"] {
         cluster
             .rollout(NAMESPACE, &format!("deployment/{workload}"))
@@ -119,9 +121,11 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     cluster
         .rollout("kube-system", "deployment/kube-state-metrics")
         .await?;
-    let began = instant(cluster, "time()").await?;
+    let began = cluster.query("vector(time())").await?;
     eventually("evaluations after the restart", || async {
-        let now = instant(cluster, "max(plainsight:rules:evaluated_timestamp_seconds)").await?;
+        let now = cluster
+            .query("max(plainsight:rules:evaluated_timestamp_seconds)")
+            .await?;
         ensure!(value(&now) > value(&began) + 10.0, "{now:?}");
         Ok(())
     })
@@ -132,7 +136,7 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
         let query = format!(
             "{aggregate}_over_time(plainsight:workload:{series}{{destination_workload=\"classic\"}}[10s])"
         );
-        let found = instant(cluster, &query).await?;
+        let found = cluster.query(&query).await?;
         ensure!(
             found.len() == 1 && value(&found) == 1.0,
             "{query}: {found:?}"
@@ -140,77 +144,12 @@ async fn run(cluster: &Cluster) -> anyhow::Result<()> {
     }
     let callers = callers(cluster).await?;
     ensure!(callers.len() == 2, "{callers:?}");
+    let rules: Value = serde_json::from_str(&cluster.ask_prometheus("/api/v1/rules").await?)?;
+    let groups = rules["data"]["groups"].as_array().into_iter().flatten();
+    let mut rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
+    let bad = rules.find(|rule| rule["health"] == "err");
+    ensure!(bad.is_none(), "a rule in error: {bad:?}");
     Ok(())
-}
-
-/// Delays of the rules, and those that fit to intervals of seconds: for names, and for the first minutes of a pod.
-const PACE: [(&str, &str); 2] = [
-    ("offset 2m", "offset 6s"),
-    ("> time() - 300", "> time() - 3"),
-];
-
-/// The chart with its monitoring, the rules at a quicker pace.
-async fn install(cluster: &Cluster) -> anyhow::Result<()> {
-    let values = json!({"image": cluster.image()?, "namespaces": [NAMESPACE], "grafana": {"enabled": false}});
-    let file = tempfile::NamedTempFile::new()?;
-    std::fs::write(file.path(), values.to_string())?;
-    let (chart, file) = (
-        folder().display().to_string(),
-        file.path().display().to_string(),
-    );
-    cluster
-        .helm(&[
-            "install",
-            "plainsight",
-            &chart,
-            "-n",
-            "monitoring",
-            "-f",
-            &file,
-        ])
-        .await?;
-    let mut rule = cluster
-        .get(&["prometheusrules", "plainsight", "-n", "monitoring"])
-        .await?;
-    for group in rule["spec"]["groups"].as_array_mut().context("no groups")? {
-        group["interval"] = "3s".into();
-    }
-    let mut text = rule["spec"].to_string();
-    for (slow, quick) in PACE {
-        ensure!(text.contains(slow), "the rules have no {slow:?} any more");
-        text = text.replace(slow, quick);
-    }
-    let patch = format!("{{\"spec\":{text}}}");
-    let arguments = [
-        "patch",
-        "prometheusrules",
-        "plainsight",
-        "-n",
-        "monitoring",
-        "--type=merge",
-        "-p",
-        &patch,
-    ];
-    cluster.kubectl(&arguments, "").await?;
-    Ok(())
-}
-
-/// The rows of a query, by Debian's promtool.
-async fn instant(cluster: &Cluster, query: &str) -> anyhow::Result<Vec<Value>> {
-    let url = format!("http://{}", cluster.prometheus()?);
-    let mut command = cluster.command("/usr/bin/promtool");
-    let output = command
-        .args(["query", "instant", "-o", "json", &url, query])
-        .output()
-        .await?;
-    let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    ensure!(output.status.success(), "{query}: {error}");
-    let rows: Value = serde_json::from_slice(&output.stdout).with_context(|| query.to_owned())?;
-    // A scalar is a time and a value, without labels.
-    match rows.as_array() {
-        Some(rows) if rows.iter().all(Value::is_object) => Ok(rows.clone()),
-        _ => Ok(vec![json!({"value": rows})]),
-    }
 }
 
 fn value(rows: &[Value]) -> f64 {
@@ -226,7 +165,7 @@ async fn covered(cluster: &Cluster, when: &str) -> anyhow::Result<()> {
                 let query = format!(
                     "plainsight:workload:{series}{{destination_workload_namespace=\"{NAMESPACE}\",destination_workload=\"{workload}\"}}"
                 );
-                let found = instant(cluster, &query).await?;
+                let found = cluster.query(&query).await?;
                 ensure!(found.len() == 1 && value(&found) == 1.0, "{query}: {found:?}");
             }
         }
@@ -256,7 +195,7 @@ async fn callers(cluster: &Cluster) -> anyhow::Result<BTreeSet<(String, String)>
     let query = format!(
         "plainsight:caller:last_seen_timestamp_seconds{{destination_workload_namespace=\"{NAMESPACE}\"}}"
     );
-    let rows = instant(cluster, &query).await?;
+    let rows = cluster.query(&query).await?;
     let label =
         |row: &Value, name: &str| row["metric"][name].as_str().unwrap_or_default().to_owned();
     let of = |row: &Value| (label(row, "caller"), label(row, "destination_workload"));

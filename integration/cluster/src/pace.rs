@@ -1,18 +1,18 @@
-//! The rules that the chart applied, at the story's pace.
+//! The rules that the chart applied, at a pace that a test can wait for.
 
 use anyhow::{Context, ensure};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 
-/// What the story says about [`quicken`].
+/// A description of [`quicken`] for the reader of a transcript.
 pub const NOTE: &str = "The rules are evaluated every 5 seconds instead of every 2 minutes, with the delays that belong to that \
-    (`offset 2m`: 10 s; `offset 1m`: 2 s; a pod counts from its first half minute on instead of its sixth minute). Nothing else of them changes.";
+    (`offset 2m`: 10 s; `offset 1m`: 2 s; a pod counts after 10 seconds instead of 5 minutes). Nothing else of them changes.";
 
 const DELAYS: [(&str, &str); 3] = [
     ("offset 2m", "offset 10s"),
     ("offset 1m", "offset 2s"),
-    ("> time() - 300", "> time() - 30"),
+    ("> time() - 300", "> time() - 10"),
 ];
 
 /// Changes intervals and delays of the PrometheusRule in the API. Does nothing if that was done before.
