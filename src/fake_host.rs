@@ -20,6 +20,8 @@ pub struct FakeHost {
     pub seconds: u64,
     /// Every call's name.
     pub calls: Vec<&'static str>,
+    /// Bytes of all returned properties. Each value that is not empty costs Envoy an entry into the VM.
+    pub returned: usize,
     /// By name of the call or attribute.
     failing: BTreeMap<String, Status>,
     metrics: Vec<(String, i64)>,
@@ -112,7 +114,9 @@ impl Host for FakeHost {
         }
         let own = (self.connection, String::from(path));
         let value = self.own_properties.get(&own);
-        copy(value.or(self.properties.get(path)), into)
+        copy(value.or(self.properties.get(path)), into)?;
+        self.returned += into.len();
+        Ok(())
     }
 
     fn set_property(&mut self, name: &str, value: &[u8]) -> Result<(), Status> {

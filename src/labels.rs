@@ -309,4 +309,23 @@ pub(crate) mod tests {
         assert!(encoded(&overflow).contains("source_principal=overflow,"));
         assert!(!uri.is_overflow() && overflow.is_overflow());
     }
+
+    #[test]
+    fn a_failed_handshake_is_overflow_by_its_address_or_its_port() {
+        let ip = SourceIp::Forwarded;
+        for (source_ip, port, is_overflow) in [
+            (ip, Port::Number(8080), false),
+            (SourceIp::Overflow, Port::Number(8080), true),
+            (ip, Port::Overflow, true),
+        ] {
+            let labels = HandshakeLabels {
+                source_ip: Some(source_ip),
+                source_name: None,
+                destination_workload: "web".into(),
+                destination_workload_namespace: "shop".into(),
+                destination_port: Some(port),
+            };
+            assert_eq!(labels.is_overflow(), is_overflow, "{labels:?}");
+        }
+    }
 }

@@ -77,6 +77,10 @@ mod tests {
             &*for_principal("a\";b=\"c\\\r\n\u{e9}"),
             "mutual_tls;strict=allow;principal=\"a\\\";b=\\\"c\\\\%0D%0A%C3%A9\""
         );
+        assert_eq!(
+            &*for_principal("\"\\"),
+            "mutual_tls;strict=allow;principal=\"\\\"\\\\\""
+        );
     }
 
     #[test]
