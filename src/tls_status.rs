@@ -126,7 +126,11 @@ mod tests {
     fn tls_without_a_certificate_and_no_tls_are_not() {
         let no_certificate = read(&[VERSION, (Attribute::MTLS, &[0])]);
         assert_eq!(no_certificate, Ok(TlsStatus::NoClientCert));
+        let empty = read(&[VERSION, (Attribute::URI_SAN, b""), (Attribute::MTLS, &[0])]);
+        assert_eq!(empty, Ok(TlsStatus::NoClientCert));
         assert_eq!(read(&[]), Ok(TlsStatus::NotTerminated));
+        let empty = read(&[(Attribute::TLS_VERSION, b"")]);
+        assert_eq!(empty, Ok(TlsStatus::NotTerminated));
     }
 
     #[test]

@@ -189,13 +189,19 @@ fn one_bad_entry_leaves_the_others_in_force() {
 
 #[test]
 fn long_lists_and_long_values_are_cut() {
-    let entries = vec![r#"{"port":80}"#; 1_001].join(",");
-    let (settings, problems) = parse(&format!("{{\"exempt\":[{entries}]}}"));
-    assert_eq!(settings.exempt.len(), 1_000);
-    assert_eq!(
-        problems,
-        ["exempt: more than 1000 entries, the rest is ignored: 1001"]
-    );
+    let header = |number| format!("\"x-{number}\":\"a\"");
+    for (given, ignored) in [(1_000, false), (1_002, true)] {
+        let exempt = vec![r#"{"port":80}"#; given].join(",");
+        let headers = Vec::from_iter((0..given).map(header)).join(",");
+        let (settings, problems) = parse(&format!(
+            "{{\"exempt\":[{exempt}],\"responseHeaders\":{{{headers}}}}}"
+        ));
+        assert_eq!(settings.exempt.len(), 1_000);
+        assert_eq!(settings.response_headers.len(), 1_000);
+        let expected = ["exempt", "responseHeaders"]
+            .map(|key| format!("{key}: more than 1000 entries, the rest is ignored: {given}"));
+        assert_eq!(problems, if ignored { &expected[..] } else { &[] });
+    }
     let (_, problems) = parse(&format!(
         "{{\"{}\":\"{}\"}}",
         "k".repeat(500),

@@ -134,6 +134,25 @@ fn a_mutual_tls_peer_is_counted_without_its_address_and_never_logged() {
 }
 
 #[test]
+fn a_mutual_tls_peer_is_named_only_with_principals_and_if_it_has_one() {
+    for (configuration, san) in [("{}", "spiffe://td"), (r#"{"principals":true}"#, "")] {
+        let mut vm = Vm::configured(configuration);
+        vm.mutual_tls(san);
+        vm.connect(2, "10.0.0.7:1", HTTP);
+        assert!(vm.only(CONNECTIONS, "peer=mutual_tls"));
+        assert!(!vm.host().series(CONNECTIONS)[0].0.contains("principal"));
+    }
+}
+
+#[test]
+fn a_caller_is_not_logged_with_log_callers_off() {
+    let mut vm = Vm::configured(r#"{"logCallers":false}"#);
+    vm.connect(2, "10.0.0.7:1", HTTP);
+    assert!(vm.only(CONNECTIONS, "peer=plaintext"));
+    assert_eq!(logged(), [""; 0]);
+}
+
+#[test]
 fn a_client_hello_may_come_in_pieces() {
     let mut vm = Vm::configured("{}");
     vm.accept(2, "10.0.0.7:1");
@@ -195,7 +214,10 @@ fn a_connection_that_envoy_closes_without_data_is_a_caller_unless_it_is_mutual_t
         closed(ClosedBy::Local, tunnel, b"spiffe://td").sum(CONNECTIONS),
         0
     );
-    assert_eq!(closed(ClosedBy::Remote, nothing, b"").sum(CONNECTIONS), 0);
+    let mut vm = closed(ClosedBy::Remote, nothing, b"");
+    vm.connect(3, "10.0.0.7:2", b"");
+    vm.close(3, ClosedBy::Remote);
+    assert_eq!(vm.sum(CONNECTIONS), 0, "port checks");
 }
 
 #[test]

@@ -105,6 +105,9 @@ fn a_caller_that_strict_would_reject_gets_the_response_headers_that_the_applicat
     vm.request(3, 2, "");
     let headers = &mut vm.host().response_headers;
     headers.insert("sunset".into(), "its own".into());
+    // A second request waits for its response too.
+    vm.on_context_create(4, PLUGIN);
+    vm.on_request_headers(4);
     vm.on_response_headers(3);
     vm.on_response_headers(3);
     let headers = &vm.host().response_headers;
