@@ -224,7 +224,7 @@ test/claims: $(WASM)
 	@$(MAKE) --jobs=2 --output-sync=target test/claims-$(NEWEST) test/claims-$(OLDEST)
 
 test/claims-%: $(WASM)
-	$(call envoy,$*) cargo test --locked --package plainsight-claims $(WAITING)
+	$(call envoy,$*) cargo test --locked --no-fail-fast --package plainsight-claims $(WAITING)
 
 test/load: $(WASM)
 	$(call envoy,$(NEWEST)) cargo test --locked --package plainsight-load $(WAITING)
@@ -310,7 +310,7 @@ docs/story: $(WASM)
 	@PLAINSIGHT_STORY=$(CURDIR)/docs/story.md $(MAKE) demo-cluster KEEP=0
 
 docs/matrix: $(WASM)
-	@integration/run-matrix docs/matrix.md "$(CURDIR)/$(WASM)" $(ENVOYS)
+	@integration/run-matrix docs/matrix.md $(ENVOYS)
 
 docs/dashboard:
 	@tools/setup apt prometheus

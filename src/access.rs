@@ -296,4 +296,32 @@ mod tests {
             assert_eq!(access.host.attribute_errors(PORT), 1, "{status}");
         }
     }
+
+    #[test]
+    fn an_absent_header_or_property_is_no_error_and_a_failed_call_is_one() {
+        for (status, errors) in [(Status::NOT_FOUND, 0), (Status(10), 1)] {
+            let mut access = Access::new(FakeHost::default());
+            access.host.fail("header", status);
+            access.host.fail("property", status);
+            access.user_agent();
+            access.add_response_header("x-you", "a");
+            assert!(!access.has_connection_property("mark"));
+            for attribute in [
+                Attribute::USER_AGENT,
+                Attribute::RESPONSE_HEADER,
+                Attribute::CONNECTION_LINK,
+            ] {
+                assert_eq!(access.host.attribute_errors(attribute), errors);
+            }
+            let added = access.host.response_headers.len();
+            assert_eq!(added, usize::from(errors == 0));
+        }
+    }
+
+    #[test]
+    fn a_configuration_of_size_0_is_not_asked_for() {
+        let mut access = Access::new(FakeHost::default());
+        assert_eq!(access.plugin_configuration(0), Ok(Vec::new()));
+        assert_eq!(access.host.calls, [""; 0]);
+    }
 }

@@ -68,3 +68,10 @@ fn the_overflow_counter_is_there_from_the_start() {
     let mut vm = Vm::configured("{}");
     assert_eq!(vm.host().series("plainsight_overflow_total"), [("", 0)]);
 }
+
+#[test]
+fn every_plugin_has_a_timer() {
+    let mut vm = Vm::configured("{}");
+    vm.configure(2, "{}");
+    assert_eq!(vm.host().count("tick_every"), 2);
+}
