@@ -5,7 +5,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
-# The Envoys of the supported Istio releases, from integration/envoys.
+# The Envoys to test with, from integration/envoys.
 ENVOYS := $(shell sed -n 's/^\([0-9.]*\) .*/\1/p' integration/envoys)
 OLDEST := $(firstword $(ENVOYS))
 NEWEST := $(lastword $(ENVOYS))

@@ -98,7 +98,7 @@ pub const LAST_SEEN: Metric<PeerLabels> = Metric::new(
 pub const HANDSHAKE_FAILURES: Metric<HandshakeLabels> = Metric::new(
     "plainsight_handshake_failures_total",
     MetricKind::Counter,
-    "TLS handshakes that failed because of the client's certificate: none, unknown authority, expired; always 0 on Envoy 1.36, which gives no reason",
+    "TLS handshakes that failed because of the client's certificate: none, unknown authority, expired; always 0 before Envoy 1.37, which gives no reason",
 );
 /// Everything counted as overflow.
 pub const OVERFLOW_TOTAL: Metric<NoLabels> = Metric::new(

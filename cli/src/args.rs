@@ -70,7 +70,7 @@ pub struct Common {
         default_value = "1d"
     )]
     pub max_age: Length,
-    /// The time without callers that is asked for; a monthly job needs 35d
+    /// How long no caller may have been seen; a monthly job needs 35d
     #[arg(
         help_heading = "Evidence",
         long,
@@ -119,10 +119,10 @@ pub struct Common {
     /// The table and remarks only
     #[arg(help_heading = "Output", short, long, global = true)]
     pub quiet: bool,
-    /// Each query with its time, on standard error
+    /// Log each query and its duration to standard error
     #[arg(help_heading = "Output", short, long, global = true)]
     pub verbose: bool,
-    /// End with 0 instead of 2 or 3
+    /// Exit with 0 instead of 2 or 3
     #[arg(help_heading = "Output", long, global = true)]
     pub exit_zero: bool,
 }
@@ -166,7 +166,7 @@ pub struct Files {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Can this installation answer? Scrape, rules, coverage, versions, rights
+    /// Check the installation: scrape, rules, coverage, versions, permissions
     Doctor,
     /// One line per namespace, or per workload with -n
     Report {
@@ -204,19 +204,19 @@ pub enum Command {
         #[command(flatten)]
         files: Files,
     },
-    /// May these policies be applied now?
+    /// Check whether policies can be applied now
     Gate {
-        /// A called namespace to look at; all that the policies touch otherwise
+        /// A called namespace to check; default: all that the policies affect
         #[arg(short, long, value_name = "NS")]
         namespace: Vec<String>,
         /// Policies about to be applied; a folder, or `-`
         #[arg(short, long = "filename", value_name = "FILE", required = true)]
         file: Vec<PathBuf>,
-        /// Objects of today in files, instead of reading the cluster
+        /// Current policies and pods in files, instead of reading the cluster
         #[arg(long, value_name = "FILE")]
         current: Vec<PathBuf>,
     },
-    /// After the switch: who fell silent, who is turned away, does mutual TLS flow
+    /// After the switch: callers that stopped, failed handshakes, mutual TLS traffic
     Verify {
         /// A switched namespace; may be repeated
         #[arg(short, long, value_name = "NS", required = true)]

@@ -34,7 +34,7 @@ billing    PERMISSIVE  except          2   9000       9/9     15d  3h ago
 hr         PERMISSIVE  not yet         4   8080       5/6       -  2h ago
 payments   STRICT      done            0      -       4/4     40d  12d ago
 shop       PERMISSIVE  switch          0      -     14/14     16d  never
-! hr/payroll: 1 of 3 pods has no filter (payroll-7c9d-x2k): restart it
+! hr/payroll: 1 of 3 pods has no filter (payroll-7c9d-x2k): check the plugin's selector, the image pull and the scrape
 ! hr/people: proven for 2d of 14d",
         "{}",
         answer.err
@@ -333,7 +333,7 @@ fn verify_reports_who_is_lost_after_a_switch() {
     let silent = prometheus.ask(&["verify", "-n", "payments", "-f", path, "--since", "30m"]);
     assert_eq!(silent.code, 2, "{}{}", silent.out, silent.err);
     assert!(
-        silent.out.contains("fell silent")
+        silent.out.contains("stopped calling")
             && silent.out.contains("old/app-1")
             && silent.out.contains("mutual TLS flows to 1 ports"),
         "{}",

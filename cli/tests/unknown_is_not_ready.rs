@@ -353,7 +353,7 @@ fn a_switch_is_verified_only_with_traffic_a_known_mode_and_evidence_from_before_
         check(&good, Some(&policies), &soon, &question()),
         Exit::NotProven
     );
-    // Pods that report since the switch only cannot show who fell silent.
+    // Pods that report since the switch only cannot show who stopped calling.
     let mut late = good.clone();
     late.coverage[0].reporting_since = Some(at(1_000));
     assert_eq!(

@@ -305,8 +305,7 @@ fn remarks_of(answer: &NamespaceAnswer<'_>, evidence: &Evidence, context: &Conte
                     format!(" ({})", silent.join(", "))
                 };
                 remarks.push(format!(
-                    "{name}: {reason}{list}: restart {}",
-                    if silent.len() > 1 { "them" } else { "it" }
+                    "{name}: {reason}{list}: check the plugin's selector, the image pull and the scrape"
                 ));
             } else {
                 remarks.push(format!("{name}: {reason}"));

@@ -118,7 +118,7 @@ impl FateRow<'_> {
     fn label(&self) -> (&'static str, Tone) {
         match self.fate {
             Fate::StillServed => ("still served", Tone::Bad),
-            Fate::FellSilent => ("fell silent", Tone::Bad),
+            Fate::FellSilent => ("stopped calling", Tone::Bad),
             Fate::NotDue => ("not due yet", Tone::Plain),
         }
     }

@@ -1,4 +1,4 @@
-//! After a switch: who fell silent, who is turned away, does mutual TLS flow?
+//! After a switch: which callers stopped, whose handshakes fail, does mutual TLS flow?
 
 use std::collections::BTreeSet;
 

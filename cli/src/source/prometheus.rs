@@ -31,7 +31,7 @@ pub struct PrometheusArgs {
     /// A file with the certificates to trust, instead of the public ones
     #[arg(long, global = true, value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
-    /// The longest time for one query
+    /// Timeout of each query
     #[arg(long, global = true, value_name = "TIME", default_value = "30s")]
     pub timeout: crate::model::span::Length,
 }

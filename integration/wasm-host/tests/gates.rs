@@ -31,6 +31,13 @@ fn counts(names: &[(&'static str, u64)]) -> BTreeMap<&'static str, u64> {
     names.iter().copied().collect()
 }
 
+/// Every pod loads it, and V8 compiles it: most of the memory depends on its size.
+#[test]
+fn the_module_has_at_most_150_000_bytes() {
+    let size = plainsight_wasm_host::real_module_bytes().unwrap().len();
+    assert!(size <= 150_000, "{size} bytes");
+}
+
 #[test]
 fn a_warm_mutual_tls_request_makes_two_host_calls() {
     let cost = warm_request("{}", &mutual_tls());

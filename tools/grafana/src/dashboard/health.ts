@@ -34,7 +34,7 @@ export const health: Section = {
     }),
     stat({
       title: 'Overflow',
-      description: 'Connections and requests within the time range whose caller was beyond maxCallers. Raise the limit, or aggregate addresses with ipv4Prefix or ipv6Prefix.',
+      description: 'Connections, requests and failed handshakes within the time range, beyond maxCallers or 64 ports. Raise the limit, or aggregate addresses with ipv4Prefix or ipv6Prefix.',
       w: 4,
       h: 4,
       unit: 'none',

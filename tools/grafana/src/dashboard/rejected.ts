@@ -1,4 +1,4 @@
-/** After the switch to STRICT: rejected callers, and callers that went quiet. */
+/** After the switch to STRICT: rejected callers, and callers that stopped calling. */
 import { ago, caller, count, namespace, port, speaks, workload } from './columns.js';
 import { graph, noneIsGood, table, type Section } from './panels.js';
 import { callerLabels, ofCaller, quiet } from './queries.js';
@@ -32,12 +32,12 @@ export const rejected: Section = {
       columns: [caller, namespace, workload, port, count('Value', 'In 15 minutes')],
     }),
     table({
-      title: 'Callers that went quiet',
+      title: 'Callers that stopped calling',
       description: 'Callers that STRICT would break, seen within the window but not in the last hour. After a switch these are the rejected plaintext callers, unless they joined the mesh or call rarely.',
       w: 8,
       h: 7,
       unit: 'none',
-      noValue: 'no caller went quiet within the window',
+      noValue: 'no caller stopped within the window',
       queries: [`max by (${callerLabels}) (${quiet}) * 1000`],
       sort: { field: 'Last seen', desc: true },
       columns: [caller, speaks, namespace, workload, port, ago('Value', 'Last seen')],
