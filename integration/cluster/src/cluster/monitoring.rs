@@ -228,6 +228,8 @@ impl Reloader {
 
     fn watch(&self, kind: &str) -> anyhow::Result<Child> {
         let mut command = self.api.command(program("kubectl")?);
+        // It ends with the cluster, not before it by Ctrl-C in a terminal, which would be reported.
+        command.process_group(0);
         command.args(["get", kind, "--watch", "--output=name"]);
         Ok(command.args(MADE).stdout(Stdio::piped()).spawn()?)
     }
