@@ -8,11 +8,11 @@ pub(crate) mod monitoring;
 mod registry;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::ops::Deref;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail};
 use futures_util::future::try_join_all;
@@ -56,7 +56,7 @@ pub struct Parts {
 pub struct Cluster {
     /// The authority that istiod's CA is part of.
     pub authority: Authority,
-    monitoring: Option<Monitoring>,
+    monitoring: Mutex<Option<Monitoring>>,
     pods: Mutex<BTreeMap<String, Arc<Pod>>>,
     registry: Option<Registry>,
     _control_plane: ControlPlane,
@@ -87,9 +87,9 @@ impl Cluster {
             network,
             folder: folder.path().to_owned(),
         };
-        let mut cluster = Self {
+        let cluster = Self {
             authority: Authority::new("mesh")?,
-            monitoring: None,
+            monitoring: Mutex::default(),
             pods: Mutex::default(),
             registry,
             _control_plane: control_plane,
@@ -99,7 +99,7 @@ impl Cluster {
         cluster.add_nodes(NODES).await?;
         if parts.monitoring {
             let both = tokio::try_join!(mesh::install(&cluster), Monitoring::start(&cluster));
-            cluster.monitoring = Some(both?.1);
+            *cluster.monitoring() = Some(both?.1);
         } else {
             mesh::install(&cluster).await?;
         }
@@ -195,8 +195,14 @@ impl Cluster {
         self.run_pods(namespace).await
     }
 
-    fn running(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, Arc<Pod>>> {
+    fn running(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Pod>>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn monitoring(&self) -> MutexGuard<'_, Option<Monitoring>> {
+        self.monitoring
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the namespace's pods and deletes it, without waiting for the API to finish.
@@ -243,16 +249,6 @@ impl Cluster {
             control_plane::kubeconfig(self.folder.path(), token.trim()),
         )?;
         Ok(path)
-    }
-
-    /// Where the operator's Prometheus answers, for programs that [`Api::command`] runs.
-    ///
-    /// # Errors
-    /// The cluster was started without monitoring.
-    pub fn prometheus(&self) -> anyhow::Result<SocketAddr> {
-        let monitoring = self.monitoring.as_ref();
-        let monitoring = monitoring.context("cluster: started without monitoring")?;
-        Ok(monitoring.prometheus())
     }
 
     /// The value `image` of the chart: the module's image in the cluster's registry.

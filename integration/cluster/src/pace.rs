@@ -15,14 +15,39 @@ const DELAYS: [(&str, &str); 3] = [
     ("> time() - 300", "> time() - 10"),
 ];
 
+/// What proves readiness for the window of an hour; callers count for an hour in other rules.
+const PROOF: [&str; 2] = ["<= bool time() - 3600", "<= bool time() - 20"];
+
 /// Changes intervals and delays of the PrometheusRule in the API. Does nothing if that was done before.
 ///
 /// # Errors
 /// The API refuses it, or the rules no longer look as this function expects.
 pub async fn quicken(cluster: &Cluster) -> anyhow::Result<()> {
+    edit(cluster, changed).await
+}
+
+/// Makes 20 seconds of reports enough for `ready` with the window of an hour; its callers still count for an hour.
+///
+/// # Errors
+/// As above.
+pub async fn prove_sooner(cluster: &Cluster) -> anyhow::Result<()> {
+    let sooner = |rules: &mut Value| {
+        let text = rules["spec"].to_string();
+        ensure!(text.matches(PROOF[0]).count() == 1, "not one {}", PROOF[0]);
+        rules["spec"] = serde_json::from_str(&text.replace(PROOF[0], PROOF[1]))?;
+        Ok(true)
+    };
+    edit(cluster, sooner).await
+}
+
+/// Applies the rules if `change` changed them.
+async fn edit(
+    cluster: &Cluster,
+    change: impl Fn(&mut Value) -> anyhow::Result<bool>,
+) -> anyhow::Result<()> {
     let kind = ["prometheusrules", "plainsight", "-n", "monitoring"];
     let mut rules = cluster.get(&kind).await?;
-    if changed(&mut rules)? {
+    if change(&mut rules)? {
         let patch = json!({"spec": rules["spec"]}).to_string();
         let arguments = [&["patch"], &kind[..], &["--type=merge", "-p", &patch]].concat();
         cluster.kubectl(&arguments, "").await?;

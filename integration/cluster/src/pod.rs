@@ -9,7 +9,7 @@ mod volumes;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context, bail, ensure};
 use plainsight_harness::app::App;
@@ -39,9 +39,15 @@ pub struct Pod {
 }
 
 struct Program {
-    process: Process,
-    root: PathBuf,
-    name: String,
+    container: Container,
+    /// None while it is ended.
+    process: Mutex<Option<Process>>,
+}
+
+impl Program {
+    fn process(&self) -> MutexGuard<'_, Option<Process>> {
+        self.process.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Pod {
@@ -87,7 +93,10 @@ impl Pod {
             let prepared = Container::prepare(cluster, &object, spec, &folder).await?;
             match prepared {
                 Some(container) if init => container.run(&pod.network).await?,
-                Some(container) => pod.start_container(&container).await?,
+                Some(container) => {
+                    let process = Mutex::new(Some(pod.start_container(&container).await?));
+                    pod.programs.push(Program { container, process });
+                }
                 None if init => {}
                 None => pod.serve(spec).await?,
             }
@@ -95,7 +104,7 @@ impl Pod {
         Ok(pod)
     }
 
-    async fn start_container(&mut self, container: &Container<'_>) -> anyhow::Result<()> {
+    async fn start_container(&self, container: &Container) -> anyhow::Result<Process> {
         let mut process = container.start(&self.network)?;
         if let Some((port, path)) = container.readiness() {
             let ready = process.ready("readiness", async || {
@@ -116,11 +125,27 @@ impl Pod {
                 bail!("{}: {error}; its log:\n{}", container.name, tail.join("\n"));
             }
         }
-        self.programs.push(Program {
-            process,
-            root: container.root().to_owned(),
-            name: container.name.to_owned(),
-        });
+        Ok(process)
+    }
+
+    /// Ends a container's program at once, as the kernel does when memory runs out. Its files stay.
+    ///
+    /// # Errors
+    /// No program runs in it.
+    pub fn end(&self, container: &str) -> anyhow::Result<()> {
+        let process = self.program(container)?.process().take();
+        process.with_context(|| format!("{container}: ended already"))?;
+        Ok(())
+    }
+
+    /// Starts an ended program again, as a kubelet does: in the same pod, with the same files.
+    ///
+    /// # Errors
+    /// It does not become ready; the message holds its log.
+    pub async fn restart(&self, container: &str) -> anyhow::Result<()> {
+        let program = self.program(container)?;
+        let process = self.start_container(&program.container).await?;
+        *program.process() = Some(process);
         Ok(())
     }
 
@@ -222,14 +247,17 @@ impl Pod {
 
     fn program(&self, container: &str) -> anyhow::Result<&Program> {
         let mut programs = self.programs.iter();
-        let found = programs.find(|program| program.name == container);
+        let found = programs.find(|program| program.container.name == container);
         found.with_context(|| format!("pod {}: no program runs in {container}", self.name()))
     }
 
     /// The log of a container whose program runs, or why there is none. `istio-proxy`: the agent's and Envoy's.
     pub fn log(&self, container: &str) -> String {
         match self.program(container) {
-            Ok(program) => program.process.log(),
+            Ok(program) => match &*program.process() {
+                Some(process) => process.log(),
+                None => format!("{container}: ended"),
+            },
             Err(error) => error.to_string(),
         }
     }
@@ -239,7 +267,7 @@ impl Pod {
     /// # Errors
     /// There is no such container.
     pub fn file(&self, container: &str, path: &str) -> anyhow::Result<PathBuf> {
-        let root = &self.program(container)?.root;
+        let root = self.program(container)?.container.root();
         Ok(root.join(path.trim_start_matches('/')))
     }
 

@@ -50,11 +50,14 @@ pub(crate) async fn until<T>(
     }
 }
 
-/// Runs it from start to end; the cluster has the registry and monitoring.
+/// Runs it up to the rollback; the cluster has the registry and monitoring.
 ///
 /// # Errors
 /// A step did not do what it should; the message says which.
-pub async fn story(cluster: &Cluster, transcript: &mut Transcript) -> anyhow::Result<()> {
+pub async fn story<'a>(
+    cluster: &'a Cluster,
+    transcript: &'a mut Transcript,
+) -> anyhow::Result<Story<'a>> {
     let mut story = Story::begin(cluster, transcript).await?;
     install::install(&mut story).await.context("install")?;
     let before = callers::who_calls(&mut story).await.context("who calls")?;
@@ -64,10 +67,11 @@ pub async fn story(cluster: &Cluster, transcript: &mut Transcript) -> anyhow::Re
         .await
         .context("switch")?;
     switch::back(&mut story).await.context("rollback")?;
-    install::remove(&mut story).await.context("remove")
+    Ok(story)
 }
 
-struct Story<'a> {
+/// A migration: the callers call as long as it lives.
+pub struct Story<'a> {
     cluster: &'a Cluster,
     transcript: &'a mut Transcript,
     cast: Cast<'a>,
@@ -92,6 +96,14 @@ impl<'a> Story<'a> {
             plainsight: plainsight()?,
             folder: tempfile::tempdir()?,
         })
+    }
+
+    /// The story's end: the removal, and what became of all calls.
+    ///
+    /// # Errors
+    /// As [`story`].
+    pub async fn remove(mut self) -> anyhow::Result<()> {
+        install::remove(&mut self).await.context("remove")
     }
 
     /// Runs a command line and shows it.
@@ -210,7 +222,7 @@ pub fn to_try(cluster: &Cluster) -> anyhow::Result<String> {
     let (kubectl, plainsight) = (program("kubectl")?, plainsight()?);
     let (kubectl, plainsight) = (kubectl.display(), plainsight.display());
     Ok(format!(
-        "\nThe cluster runs in a network namespace of its own, until Ctrl-C. To try:\n\
+        "\nThe cluster runs in a network namespace of its own, with the chart and the callers, until Ctrl-C. To try:\n\
          {inside} {kubectl} {kubeconfig} get pods -A -o wide\n\
          {inside} {plainsight} report {kubeconfig} --prometheus http://{prometheus} --window 2m\n\
          {inside} curl -s 'http://{prometheus}/api/v1/query?query=plainsight:workload:pods'\n\

@@ -15,7 +15,10 @@ fn main() -> ExitCode {
 }
 
 async fn from_permissive_to_strict_and_back(cluster: &Cluster) {
-    story(cluster, &mut Transcript::default())
-        .await
-        .unwrap_or_else(|error| panic!("{error:#}"));
+    let mut transcript = Transcript::default();
+    let outcome = match story(cluster, &mut transcript).await {
+        Ok(story) => story.remove().await,
+        Err(error) => Err(error),
+    };
+    outcome.unwrap_or_else(|error| panic!("{error:#}"));
 }

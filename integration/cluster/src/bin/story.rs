@@ -1,4 +1,5 @@
-//! `make demo-cluster`: the whole migration in a real cluster. KEEP=1 keeps the cluster; PLAINSIGHT_STORY=FILE writes the page.
+//! `make demo-cluster`: the whole migration in a real cluster. KEEP=1 keeps the cluster as it is before the removal; without it,
+//! PLAINSIGHT_STORY=FILE writes the page.
 
 use std::process::ExitCode;
 
@@ -30,12 +31,22 @@ async fn until_a_signal() -> anyhow::Result<()> {
             bail!("KEEP: expected 1 to keep everything running, or nothing, got: {other}")
         }
     };
+    tokio::select! {
+        // First: it waits for a signal too where that is its usual end.
+        biased;
+        outcome = tell(keep) => outcome,
+        outcome = a_signal() => outcome.and_then(|()| bail!("interrupted: everything has ended")),
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+async fn a_signal() -> anyhow::Result<()> {
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
-        outcome = tell(keep) => outcome,
-        _ = tokio::signal::ctrl_c() => bail!("interrupted: everything has ended"),
-        _ = terminate.recv() => bail!("terminated: everything has ended"),
+        pressed = tokio::signal::ctrl_c() => pressed?,
+        _ = terminate.recv() => {}
     }
+    Ok(())
 }
 
 async fn tell(keep: bool) -> anyhow::Result<()> {
@@ -46,17 +57,19 @@ async fn tell(keep: bool) -> anyhow::Result<()> {
     })
     .await?;
     let mut transcript = Transcript::default();
-    let outcome = story(&cluster, &mut transcript).await;
-    if let (Some(file), Ok(())) = (std::env::var_os("PLAINSIGHT_STORY"), &outcome) {
+    let told = story(&cluster, &mut transcript).await;
+    if keep {
+        println!("{}", to_try(&cluster)?);
+        if let Err(error) = &told {
+            eprintln!("demo-cluster: error: {error:#}");
+        }
+        a_signal().await?;
+        return told.map(drop);
+    }
+    told?.remove().await?;
+    if let Some(file) = std::env::var_os("PLAINSIGHT_STORY") {
         std::fs::write(&file, format!("{HEAD}{}", transcript.page()))
             .with_context(|| file.display().to_string())?;
     }
-    if keep {
-        if let Err(error) = &outcome {
-            eprintln!("demo-cluster: error: {error:#}");
-        }
-        println!("{}", to_try(&cluster)?);
-        std::future::pending::<()>().await;
-    }
-    outcome
+    Ok(())
 }

@@ -69,6 +69,12 @@ impl Monitoring {
             PATIENCE,
         ];
         cluster.kubectl(&made, "").await?;
+        Self::run(cluster).await
+    }
+
+    /// Runs the pod that the operator's StatefulSet has now.
+    async fn run(cluster: &Cluster) -> anyhow::Result<Self> {
+        let stateful_set = format!("statefulset/{NAME}");
         let pods = cluster.rollout(NAMESPACE, &stateful_set).await?;
         let [prometheus] = &pods[..] else {
             anyhow::bail!("{NAMESPACE}: {} pods", pods.len());
@@ -84,13 +90,44 @@ impl Monitoring {
             prometheus: Arc::clone(prometheus),
         })
     }
-
-    pub(super) fn prometheus(&self) -> SocketAddr {
-        (self.prometheus.address, PORT).into()
-    }
 }
 
 impl Cluster {
+    /// The pod of the operator's Prometheus.
+    ///
+    /// # Errors
+    /// The cluster was started without monitoring.
+    pub fn prometheus_pod(&self) -> anyhow::Result<Arc<Pod>> {
+        let monitoring = self.monitoring();
+        let monitoring = monitoring.as_ref();
+        let monitoring = monitoring.context("cluster: started without monitoring")?;
+        Ok(Arc::clone(&monitoring.prometheus))
+    }
+
+    /// Where it answers, for programs that [`Api::command`] runs.
+    ///
+    /// # Errors
+    /// The cluster was started without monitoring.
+    pub fn prometheus(&self) -> anyhow::Result<SocketAddr> {
+        Ok((self.prometheus_pod()?.address, PORT).into())
+    }
+
+    /// Deletes the pod, with all that it stored, and runs the one that the StatefulSet makes instead.
+    ///
+    /// # Errors
+    /// There is none in time.
+    pub async fn replace_prometheus(&self) -> anyhow::Result<()> {
+        let ended = self.monitoring().take();
+        let ended = ended.context("cluster: started without monitoring")?;
+        let name = ended.prometheus.name().to_owned();
+        drop(ended);
+        self.kubectl(&["delete", "pod", &name, "-n", NAMESPACE], "")
+            .await?;
+        let started = eventually("the StatefulSet makes a pod", || Monitoring::run(self)).await?;
+        *self.monitoring() = Some(started);
+        Ok(())
+    }
+
     /// What the operator's Prometheus answers to a GET.
     ///
     /// # Errors
@@ -184,12 +221,15 @@ impl Reloader {
                 line = rule_lines.next_line() => line?,
             };
             line.context("kubectl: the watch ended")?;
-            self.reload().await?;
+            // It may be restarting.
+            eventually("Prometheus reloads", || self.reload()).await?;
         }
     }
 
     fn watch(&self, kind: &str) -> anyhow::Result<Child> {
         let mut command = self.api.command(program("kubectl")?);
+        // It ends with the cluster, not before it by Ctrl-C in a terminal, which would be reported.
+        command.process_group(0);
         command.args(["get", kind, "--watch", "--output=name"]);
         Ok(command.args(MADE).stdout(Stdio::piped()).spawn()?)
     }

@@ -17,7 +17,7 @@ use crate::program::{PATH, program, source};
 pub(crate) const SCRIPT: &str = include_str!("container.sh");
 
 /// Distinguishes the users of one test's containers.
-static STARTED: AtomicU32 = AtomicU32::new(0);
+static PREPARED: AtomicU32 = AtomicU32::new(0);
 
 /// The programs of an image: the first is the entry point, each with its path in the container.
 struct Image(Vec<(PathBuf, &'static str)>);
@@ -48,21 +48,22 @@ impl Image {
     }
 }
 
-/// A container that can be run.
-pub(super) struct Container<'a> {
-    pub(super) name: &'a str,
-    spec: &'a Value,
+/// A container that can be run, more than once: its files stay as they are.
+pub(super) struct Container {
+    pub(super) name: String,
+    spec: Value,
     image: Image,
     root: PathBuf,
     environment: Vec<(String, String)>,
+    user: u32,
 }
 
-impl<'a> Container<'a> {
+impl Container {
     /// Prepares the root of a container below `folder`; none if the test's application stands for it.
     pub(super) async fn prepare(
         cluster: &Cluster,
-        pod: &'a Value,
-        spec: &'a Value,
+        pod: &Value,
+        spec: &Value,
         folder: &Path,
     ) -> anyhow::Result<Option<Self>> {
         let Some(image) = Image::of(spec)? else {
@@ -112,12 +113,19 @@ impl<'a> Container<'a> {
             };
             environment.push((name, value));
         }
+        // The kernel counts inotify instances by user, 128 each, and an Envoy needs several: each container has a user
+        // of its own, as in a user namespace. Istio's iptables rules know the proxy by its group too.
+        let user = match id(spec, "runAsUser") {
+            0 => 0,
+            _ => std::process::id().wrapping_mul(1024) + PREPARED.fetch_add(1, Ordering::Relaxed),
+        };
         Ok(Some(Self {
-            name,
-            spec,
+            name: name.to_owned(),
+            spec: spec.clone(),
             image,
             root,
             environment,
+            user,
         }))
     }
 
@@ -146,17 +154,10 @@ impl<'a> Container<'a> {
     pub(super) fn start(&self, namespace: &Namespace) -> anyhow::Result<Process> {
         let log = self.root.with_extension("log");
         let process = Process::start("unshare", log, |command| self.configure(namespace, command))?;
-        Ok(process.named(self.name))
+        Ok(process.named(&self.name))
     }
 
     fn configure(&self, namespace: &Namespace, command: &mut Command) {
-        let id = |field: &str| self.spec["securityContext"][field].as_u64().unwrap_or(0);
-        // The kernel counts inotify instances by user, 128 each, and an Envoy needs several: each container has a user
-        // of its own, as in a user namespace. Istio's iptables rules know the proxy by its group too.
-        let user = match id("runAsUser") {
-            0 => 0,
-            _ => std::process::id().wrapping_mul(1024) + STARTED.fetch_add(1, Ordering::Relaxed),
-        };
         command
             .args(["--mount", "--pid", "--fork", "--kill-child=KILL", "--"])
             .args([
@@ -170,7 +171,7 @@ impl<'a> Container<'a> {
                 "container",
             ])
             .arg(&self.root)
-            .arg(format!("{user}:{}", id("runAsGroup")));
+            .arg(format!("{}:{}", self.user, id(&self.spec, "runAsGroup")));
         for (file, path) in &self.image.0 {
             command.arg(file).arg(path);
         }
@@ -204,6 +205,11 @@ impl<'a> Container<'a> {
         };
         Some((u16::try_from(port.as_u64()?).ok()?, probe["path"].as_str()?))
     }
+}
+
+/// A user or group of the security context; root if it names none.
+fn id(spec: &Value, field: &str) -> u64 {
+    spec["securityContext"][field].as_u64().unwrap_or(0)
 }
 
 /// `$(NAME)` of what was set before: <https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/>.

@@ -44,6 +44,34 @@ pub struct Answer {
     pub err: String,
 }
 
+/// Runs the built command in a folder, with a Prometheus and a kubeconfig.
+pub async fn ask(
+    cluster: &Cluster,
+    prometheus: &str,
+    folder: &Path,
+    kubeconfig: &Path,
+    arguments: &[&str],
+) -> anyhow::Result<Answer> {
+    let binary = root().join("target/debug/plainsight");
+    ensure!(binary.is_file(), "{}: not built", binary.display());
+    let mut command = cluster.command(&binary);
+    command
+        .env("KUBECONFIG", kubeconfig)
+        .env("PLAINSIGHT_PROMETHEUS", prometheus)
+        .current_dir(folder)
+        .args(arguments)
+        .stdin(Stdio::null());
+    let output = command
+        .output()
+        .await
+        .context("plainsight: cannot be run")?;
+    Ok(Answer {
+        code: output.status.code().context("plainsight: killed")?,
+        out: String::from_utf8(output.stdout)?,
+        err: String::from_utf8(output.stderr)?,
+    })
+}
+
 /// A Prometheus in the cluster's network, and the command that asks it.
 pub struct Evidence<'a> {
     cluster: &'a Cluster,
@@ -120,23 +148,13 @@ impl<'a> Evidence<'a> {
 
     /// The command with another kubeconfig.
     pub async fn ask_as(&self, kubeconfig: &Path, arguments: &[&str]) -> anyhow::Result<Answer> {
-        let binary = root().join("target/debug/plainsight");
-        ensure!(binary.is_file(), "{}: not built", binary.display());
-        let mut command = self.cluster.command(&binary);
-        command
-            .env("KUBECONFIG", kubeconfig)
-            .env("PLAINSIGHT_PROMETHEUS", &self.url)
-            .current_dir(self.folder())
-            .args(arguments)
-            .stdin(Stdio::null());
-        let output = command
-            .output()
-            .await
-            .context("plainsight: cannot be run")?;
-        Ok(Answer {
-            code: output.status.code().context("plainsight: killed")?,
-            out: String::from_utf8(output.stdout)?,
-            err: String::from_utf8(output.stderr)?,
-        })
+        ask(
+            self.cluster,
+            &self.url,
+            self.folder(),
+            kubeconfig,
+            arguments,
+        )
+        .await
     }
 }
