@@ -121,8 +121,8 @@ impl Cluster {
         let ended = ended.context("cluster: started without monitoring")?;
         let name = ended.prometheus.name().to_owned();
         drop(ended);
-        self.kubectl(&["delete", "pod", &name, "-n", NAMESPACE], "")
-            .await?;
+        let delete = ["delete", "pod", &name, "-n", NAMESPACE, PATIENCE];
+        self.kubectl(&delete, "").await?;
         let started = eventually("the StatefulSet makes a pod", || Monitoring::run(self)).await?;
         *self.monitoring() = Some(started);
         Ok(())

@@ -73,7 +73,7 @@ pub async fn switch(story: &mut Story<'_>, before: &[Row]) -> anyhow::Result<()>
         .await?
         .expect(0)?;
     let switched = Instant::now();
-    // A call before it is in force would be evidence of a caller that then fell silent.
+    // A call before it is in force would be evidence of a caller that then stopped calling.
     for workload in ["shop/orders", "shop/stock", "billing/ledger"] {
         eventually("the sidecar has the policy", || is_strict(story, workload)).await?;
     }
@@ -114,7 +114,7 @@ pub async fn switch(story: &mut Story<'_>, before: &[Row]) -> anyhow::Result<()>
                 .is_some_and(|one| one.starts_with("too soon")),
         "verify: {unproven:?}"
     );
-    story.transcript.say("No caller is served without mutual TLS, none went quiet, and no port lost its traffic. For exit code 0 the command wants eight minutes of traffic after the switch.");
+    story.transcript.say("Only port 9000, which the policy keeps open, still serves callers without mutual TLS. No other caller stopped, and no port lost its traffic. Exit code 0 needs eight minutes of traffic after the switch.");
     Ok(())
 }
 
