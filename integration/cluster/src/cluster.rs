@@ -56,7 +56,7 @@ pub struct Parts {
 pub struct Cluster {
     /// The authority that istiod's CA is part of.
     pub authority: Authority,
-    monitoring: Mutex<Option<Monitoring>>,
+    monitoring: Option<Monitoring>,
     pods: Mutex<BTreeMap<String, Arc<Pod>>>,
     registry: Option<Registry>,
     _control_plane: ControlPlane,
@@ -87,9 +87,9 @@ impl Cluster {
             network,
             folder: folder.path().to_owned(),
         };
-        let cluster = Self {
+        let mut cluster = Self {
             authority: Authority::new("mesh")?,
-            monitoring: Mutex::default(),
+            monitoring: None,
             pods: Mutex::default(),
             registry,
             _control_plane: control_plane,
@@ -99,7 +99,7 @@ impl Cluster {
         cluster.add_nodes(NODES).await?;
         if parts.monitoring {
             let both = tokio::try_join!(mesh::install(&cluster), Monitoring::start(&cluster));
-            *cluster.monitoring() = Some(both?.1);
+            cluster.monitoring = Some(both?.1);
         } else {
             mesh::install(&cluster).await?;
         }
@@ -197,12 +197,6 @@ impl Cluster {
 
     fn running(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Pod>>> {
         self.pods.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn monitoring(&self) -> MutexGuard<'_, Option<Monitoring>> {
-        self.monitoring
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the namespace's pods and deletes it, without waiting for the API to finish.

@@ -69,12 +69,6 @@ impl Monitoring {
             PATIENCE,
         ];
         cluster.kubectl(&made, "").await?;
-        Self::run(cluster).await
-    }
-
-    /// Runs the pod that the operator's StatefulSet has now.
-    async fn run(cluster: &Cluster) -> anyhow::Result<Self> {
-        let stateful_set = format!("statefulset/{NAME}");
         let pods = cluster.rollout(NAMESPACE, &stateful_set).await?;
         let [prometheus] = &pods[..] else {
             anyhow::bail!("{NAMESPACE}: {} pods", pods.len());
@@ -98,8 +92,7 @@ impl Cluster {
     /// # Errors
     /// The cluster was started without monitoring.
     pub fn prometheus_pod(&self) -> anyhow::Result<Arc<Pod>> {
-        let monitoring = self.monitoring();
-        let monitoring = monitoring.as_ref();
+        let monitoring = self.monitoring.as_ref();
         let monitoring = monitoring.context("cluster: started without monitoring")?;
         Ok(Arc::clone(&monitoring.prometheus))
     }
@@ -110,22 +103,6 @@ impl Cluster {
     /// The cluster was started without monitoring.
     pub fn prometheus(&self) -> anyhow::Result<SocketAddr> {
         Ok((self.prometheus_pod()?.address, PORT).into())
-    }
-
-    /// Deletes the pod, with all that it stored, and runs the one that the StatefulSet makes instead.
-    ///
-    /// # Errors
-    /// There is none in time.
-    pub async fn replace_prometheus(&self) -> anyhow::Result<()> {
-        let ended = self.monitoring().take();
-        let ended = ended.context("cluster: started without monitoring")?;
-        let name = ended.prometheus.name().to_owned();
-        drop(ended);
-        let delete = ["delete", "pod", &name, "-n", NAMESPACE, PATIENCE];
-        self.kubectl(&delete, "").await?;
-        let started = eventually("the StatefulSet makes a pod", || Monitoring::run(self)).await?;
-        *self.monitoring() = Some(started);
-        Ok(())
     }
 
     /// What the operator's Prometheus answers to a GET.

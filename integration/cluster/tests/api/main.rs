@@ -33,7 +33,7 @@ fn main() -> ExitCode {
             upgrade::each_upgrade_adds_and_removes_exactly_what_the_values_say,
             coverage::coverage_and_names_survive_rollouts_and_restarts,
             coverage::pods_that_had_one_address_one_after_another_keep_their_calls,
-            prometheus::evidence_survives_a_restart_and_its_loss_proves_nothing,
+            prometheus::evidence_survives_the_called_pod_and_a_restart_of_prometheus,
             revisions::the_charts_plugins_reach_the_sidecars_of_both_revisions,
             revisions::without_istiod_sidecars_serve_and_the_filter_counts,
         ],
