@@ -342,7 +342,7 @@ fn notes(values: Value) -> String {
 #[test]
 fn the_notes_say_where_the_filter_runs_and_warn_of_another_fail_strategy() {
     let mesh = notes(json!({}));
-    assert!(mesh.contains("runs in the mesh."), "{mesh}");
+    assert!(mesh.contains("is installed in the mesh."), "{mesh}");
     assert!(!mesh.contains("WARNING"), "{mesh}");
     assert!(mesh.contains("kubectl get peerauthentication -A"), "{mesh}");
     let canary = notes(json!({
@@ -352,7 +352,7 @@ fn the_notes_say_where_the_filter_runs_and_warn_of_another_fail_strategy() {
         "prometheus": {"enabled": false},
     }));
     assert!(
-        canary.contains("the namespaces shop, on pods with app=checkout only"),
+        canary.contains("namespaces: shop, on pods with app=checkout only"),
         "{canary}"
     );
     assert!(
