@@ -57,16 +57,16 @@ async fn tell(keep: bool) -> anyhow::Result<()> {
     })
     .await?;
     let mut transcript = Transcript::default();
-    let told = story(&cluster, &mut transcript).await;
+    let outcome = story(&cluster, &mut transcript).await;
     if keep {
         println!("{}", to_try(&cluster)?);
-        if let Err(error) = &told {
+        if let Err(error) = &outcome {
             eprintln!("demo-cluster: error: {error:#}");
         }
         a_signal().await?;
-        return told.map(drop);
+        return outcome.map(drop);
     }
-    told?.remove().await?;
+    outcome?.remove().await?;
     if let Some(file) = std::env::var_os("PLAINSIGHT_STORY") {
         std::fs::write(&file, format!("{HEAD}{}", transcript.page()))
             .with_context(|| file.display().to_string())?;

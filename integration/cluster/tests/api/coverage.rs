@@ -46,8 +46,7 @@ spec:
     spec: {containers: [{name: caller, image: caller}]}
 "#;
 
-/// A node whose only pod always has the same address, because kwok takes it from the node's block; and the pod that has it
-/// first.
+/// A node whose only pod always has the same address, because kwok takes it from the node's block.
 const NODE: &str = r#"
 apiVersion: v1
 kind: Node
