@@ -193,12 +193,30 @@ impl<'a> Scene<'a> {
             )
         };
         let wanted: BTreeSet<_> = wanted.iter().map(name).collect();
-        eventually("the callers have their names", || async {
+        let named = eventually("the callers have their names", || async {
             let found = self.callers().await?;
             ensure!(found == wanted, "{found:?}");
             Ok(())
-        })
-        .await
+        });
+        let Err(error) = named.await else {
+            return Ok(());
+        };
+        let shown = self.cluster.query("plainsight_last_seen_timestamp_seconds");
+        let shown = shown.await?;
+        let bad = self.rules_in_error().await?;
+        Err(error.context(format!("rules in error: {bad:?}; sidecars show {shown:?}")))
+    }
+
+    /// The rules that Prometheus could not evaluate.
+    async fn rules_in_error(&self) -> anyhow::Result<Vec<String>> {
+        let answer = self.cluster.ask_prometheus("/api/v1/rules").await?;
+        let answer: Value = serde_json::from_str(&answer)?;
+        let groups = answer["data"]["groups"].as_array().into_iter().flatten();
+        let rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
+        let bad = rules.filter(|rule| rule["health"] == "err");
+        Ok(bad
+            .map(|rule| format!("{}: {}", rule["name"], rule["lastError"]))
+            .collect())
     }
 
     /// Caller and called workload of all evidence.
@@ -272,11 +290,8 @@ async fn run(cluster: &Cluster, namespace: &'static str) -> anyhow::Result<()> {
         );
     }
     scene.named(&called).await?;
-    let rules: Value = serde_json::from_str(&cluster.ask_prometheus("/api/v1/rules").await?)?;
-    let groups = rules["data"]["groups"].as_array().into_iter().flatten();
-    let mut rules = groups.flat_map(|group| group["rules"].as_array().into_iter().flatten());
-    let bad = rules.find(|rule| rule["health"] == "err");
-    ensure!(bad.is_none(), "a rule in error: {bad:?}");
+    let bad = scene.rules_in_error().await?;
+    ensure!(bad.is_empty(), "rules in error: {bad:?}");
     Ok(())
 }
 
