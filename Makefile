@@ -128,7 +128,7 @@ bench: $(WASM) bench-filters ## the cost of the filter, against the goals; [ROUN
 		--rounds $(ROUNDS) $(if $(ONLY),--only $(ONLY)) $(if $(BEFORE),--before $(BEFORE))
 
 .PHONY: bench-rules
-bench-rules: ## the cost of the rules in Prometheus, for SIZES=50,200,500 workloads of 2 pods; half an hour
+bench-rules: ## the cost of the rules in Prometheus, for SIZES=50,200,500 workloads of 2 pods; 40 minutes
 	@tools/setup apt prometheus python3-yaml
 	@mkdir -p out
 	@/usr/bin/python3 integration/rules-bench/bench.py --sizes $(SIZES) --out out/rules-bench.md
